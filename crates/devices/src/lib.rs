@@ -1,0 +1,10 @@
+//! Virtual devices: virtio queues and the devices behind them, serial port, real-time clock.
+//!
+//! No device here knows the hypervisor or the transport, so the same code serves a guest under KVM through
+//! virtio-mmio and a guest under QEMU through vhost-user.
+
+pub mod device;
+mod event;
+
+pub use device::{ActivateError, Activation, ActiveQueue, Interrupt, VirtioDevice};
+pub use event::Event;
