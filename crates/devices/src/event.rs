@@ -1,1 +1,110 @@
 //! An event that one thread rings and a poller or another thread waits for.
+//!
+//! Virtio calls this a notification: the driver's kick of a queue, the end of a worker. Each system has one cheap
+//! object that counts as a doorbell and that its poller understands: an eventfd on Linux (eventfd(2), which is also
+//! what ioeventfd and vhost-user carry), a socket pair on macOS, a manual-reset event on Windows.
+
+use std::io;
+
+use polling::Poller;
+
+use crate::sys::event::Signal;
+
+/// A doorbell that stays rung until it is cleared. Rings that nobody cleared in between count as one.
+#[derive(Debug)]
+pub struct Event {
+    signal: Signal,
+}
+
+impl Event {
+    /// Makes an event that is not rung.
+    pub fn new() -> io::Result<Self> {
+        Ok(Self { signal: Signal::new()? })
+    }
+
+    /// Rings. Never blocks; ringing a rung event has no effect.
+    pub fn signal(&self) {
+        self.signal.set();
+    }
+
+    /// Takes the ring back. Never blocks.
+    pub fn clear(&self) {
+        self.signal.clear();
+    }
+
+    /// Blocks until the event is rung; leaves it rung.
+    pub fn wait(&self) -> io::Result<()> {
+        self.signal.wait()
+    }
+
+    /// Another handle on the same event.
+    pub fn try_clone(&self) -> io::Result<Self> {
+        Ok(Self { signal: self.signal.try_clone()? })
+    }
+
+    /// Makes `poller` report this event as readable under `key`, again and again until it is cleared. Call
+    /// [`Event::unregister`] before the event is dropped, or drop the poller first.
+    pub fn register(&self, poller: &Poller, key: usize) -> io::Result<()> {
+        self.signal.register(poller, key)
+    }
+
+    /// Undoes [`Event::register`].
+    pub fn unregister(&self, poller: &Poller) -> io::Result<()> {
+        self.signal.unregister(poller)
+    }
+}
+
+/// The descriptor to poll; on Linux the eventfd.
+#[cfg(unix)]
+impl std::os::fd::AsFd for Event {
+    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.signal.as_fd()
+    }
+}
+
+/// Adopts an eventfd that another process sent.
+#[cfg(target_os = "linux")]
+impl From<std::os::fd::OwnedFd> for Event {
+    fn from(descriptor: std::os::fd::OwnedFd) -> Self {
+        Self { signal: Signal::from(descriptor) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use polling::Events;
+
+    use super::*;
+
+    fn rung(poller: &Poller) -> Vec<usize> {
+        let mut events = Events::new();
+        poller.wait(&mut events, Some(Duration::ZERO)).unwrap();
+        events.iter().map(|event| event.key).collect()
+    }
+
+    #[test]
+    fn an_event_is_reported_until_it_is_cleared() {
+        let poller = Poller::new().unwrap();
+        let event = Event::new().unwrap();
+        event.register(&poller, 7).unwrap();
+        assert!(rung(&poller).is_empty());
+        event.signal();
+        event.signal();
+        assert_eq!(rung(&poller), vec![7usize]);
+        assert_eq!(rung(&poller), vec![7usize]);
+        event.clear();
+        assert!(rung(&poller).is_empty());
+        event.unregister(&poller).unwrap();
+    }
+
+    #[test]
+    fn a_clone_rings_the_same_event() {
+        let event = Event::new().unwrap();
+        let clone = event.try_clone().unwrap();
+        let ringer = std::thread::spawn(move || clone.signal());
+        event.wait().unwrap();
+        ringer.join().unwrap();
+    }
+}

@@ -5,6 +5,7 @@
 
 pub mod device;
 mod event;
+mod sys;
 
 pub use device::{ActivateError, Activation, ActiveQueue, Interrupt, VirtioDevice};
 pub use event::Event;

@@ -1,0 +1,4 @@
+//! Linux.
+
+#[path = "linux/event.rs"]
+pub(crate) mod event;

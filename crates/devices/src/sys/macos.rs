@@ -1,0 +1,4 @@
+//! macOS.
+
+#[path = "macos/event.rs"]
+pub(crate) mod event;

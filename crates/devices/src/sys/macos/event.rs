@@ -1,0 +1,58 @@
+//! A pair of sockets: a byte in flight is a rung event.
+
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
+
+use polling::Poller;
+use rustix::event::{PollFd, PollFlags, poll};
+
+use crate::sys::unix;
+
+#[derive(Debug)]
+pub(crate) struct Signal {
+    ringer: UnixStream,
+    bell: UnixStream,
+}
+
+impl Signal {
+    pub(crate) fn new() -> io::Result<Self> {
+        let (ringer, bell) = UnixStream::pair()?;
+        ringer.set_nonblocking(true)?;
+        bell.set_nonblocking(true)?;
+        Ok(Self { ringer, bell })
+    }
+
+    pub(crate) fn set(&self) {
+        // Fails only when the socket is full, and then the event is rung already.
+        let _ = (&self.ringer).write(&[1]);
+    }
+
+    pub(crate) fn clear(&self) {
+        let mut bytes = [0; 64];
+        while matches!((&self.bell).read(&mut bytes), Ok(64)) {}
+    }
+
+    pub(crate) fn wait(&self) -> io::Result<()> {
+        poll(&mut [PollFd::new(&self.bell, PollFlags::IN)], None)?;
+        Ok(())
+    }
+
+    pub(crate) fn try_clone(&self) -> io::Result<Self> {
+        Ok(Self { ringer: self.ringer.try_clone()?, bell: self.bell.try_clone()? })
+    }
+
+    pub(crate) fn register(&self, poller: &Poller, key: usize) -> io::Result<()> {
+        unix::register_readable(&self.bell, poller, key)
+    }
+
+    pub(crate) fn unregister(&self, poller: &Poller) -> io::Result<()> {
+        poller.delete(&self.bell)
+    }
+}
+
+impl AsFd for Signal {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.bell.as_fd()
+    }
+}

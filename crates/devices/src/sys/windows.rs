@@ -1,0 +1,4 @@
+//! Windows.
+
+#[path = "windows/event.rs"]
+pub(crate) mod event;
