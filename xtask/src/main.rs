@@ -1,1 +1,120 @@
-fn main() {}
+//! `cargo xtask`: builds, checks and shows sampan.
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use xtask::architecture::Architecture;
+use xtask::kernel::Role;
+use xtask::{check, deny, images, init, kernel, paths, registry, run, share, test};
+
+/// Builds, checks and shows sampan. Each command does its own set-up.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run everything that continuous integration checks.
+    Test,
+    /// Build the kernel of an architecture and print its path.
+    Kernel {
+        #[arg(long)]
+        arch: Architecture,
+        /// The kernel that is a KVM host under an emulator, for tests.
+        #[arg(long)]
+        laptop: bool,
+    },
+    /// Build the initramfs of an architecture and print its path.
+    Init {
+        #[arg(long)]
+        arch: Architecture,
+    },
+    /// Build kernels and initramfs into the share folder and print its path.
+    Share,
+    /// Build the release, with its share folder, and print its path.
+    Dist,
+    /// Build the images of demos and tests, and print their OCI image layouts.
+    Images {
+        /// Only these.
+        names: Vec<String>,
+    },
+    /// Serve the images from a registry on loopback until standard input ends.
+    Registry {
+        /// A free one by default.
+        #[arg(long)]
+        port: Option<u16>,
+    },
+    /// Type-check the host side for another system.
+    Check {
+        #[arg(long)]
+        target: Vec<String>,
+    },
+    /// Check licences and origins of the dependencies.
+    Deny,
+}
+
+fn main() -> Result<()> {
+    match Arguments::parse().command {
+        Command::Test => test::checks(),
+        Command::Kernel { arch, laptop } => {
+            let role = if laptop { Role::Laptop } else { Role::Guest };
+            println!("{}", kernel::build(arch, role)?.display());
+            Ok(())
+        }
+        Command::Init { arch } => {
+            println!("{}", init::build(arch)?.display());
+            Ok(())
+        }
+        Command::Share => {
+            println!("{}", share::share()?.display());
+            Ok(())
+        }
+        Command::Dist => {
+            println!("{}", share::dist()?.display());
+            Ok(())
+        }
+        Command::Images { names } => {
+            for image in build_images(&names)? {
+                println!("{}\t{}", image.name, image.layout.display());
+            }
+            Ok(())
+        }
+        Command::Registry { port } => serve(port),
+        Command::Check { target } if target.is_empty() => {
+            check::TARGETS.iter().try_for_each(|target| check::target(target))
+        }
+        Command::Check { target } => target.iter().try_for_each(|target| check::target(target)),
+        Command::Deny => deny::check(),
+    }
+}
+
+fn build_images(names: &[String]) -> Result<Vec<images::Image>> {
+    if names.is_empty() {
+        images::build_all()
+    } else {
+        names.iter().map(|name| images::build(name)).collect()
+    }
+}
+
+fn serve(port: Option<u16>) -> Result<()> {
+    let images = images::build_all()?;
+    let storage = paths::cache().join("registry");
+    let registry = match port {
+        Some(port) => registry::Registry::start_at(&storage, port)?,
+        None => registry::Registry::start(&storage)?,
+    };
+    images.iter().try_for_each(|image| image.push(&registry))?;
+    for image in &images {
+        run::step(&format!(
+            "localhost:{}/{}:{}",
+            registry.port(),
+            image.name,
+            image.tags.join(", ")
+        ));
+    }
+    println!("{}", registry.address());
+    std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink())?;
+    Ok(())
+}

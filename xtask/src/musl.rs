@@ -1,0 +1,103 @@
+//! Static programs for Linux of either architecture: the guest's PID 1 and the greeting of `hello-world`.
+//!
+//! Where the toolchain has the musl target (`rustup target add`), it is used as it is. Otherwise the standard
+//! library is compiled along (`-Zbuild-std`) and linked with musl and libgcc_eh from Debian packages by the
+//! linker that comes with every toolchain.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use crate::architecture::Architecture;
+use crate::setup::debian::Debian;
+use crate::setup::rust_src::{self, Toolchain};
+use crate::{paths, publish, run};
+
+/// Debian's gcc whose libgcc_eh unwinds stacks.
+const GCC: &str = "14";
+
+/// Builds the program `bin` of `package` with the profile `guest` and returns its path.
+///
+/// # Errors
+/// When the libraries cannot be had or it does not compile.
+pub fn build(package: &str, bin: &str, arch: Architecture) -> Result<PathBuf> {
+    let toolchain = Toolchain::current()?;
+    let target = format!("{}-unknown-linux-musl", arch.cpu());
+    // A folder of its own, so that other builds need not wait for this one.
+    let folder = paths::target().join("guest");
+    let mut cargo = Command::new("cargo");
+    cargo
+        .current_dir(paths::checkout())
+        .args([
+            "build",
+            "--quiet",
+            "--profile",
+            "guest",
+            "--package",
+            package,
+            "--bin",
+            bin,
+        ])
+        .args(["--target", &target, "--target-dir"])
+        .arg(&folder);
+    let mut flags = vec![
+        "-Ctarget-feature=+crt-static".to_owned(),
+        "-Crelocation-model=static".to_owned(),
+    ];
+    if !toolchain.has_target(&target) {
+        rust_src::install(&toolchain)?;
+        let libraries = libraries(arch)?;
+        let libraries = libraries.display();
+        cargo
+            .env("RUSTC_BOOTSTRAP", "1")
+            .arg("-Zbuild-std=std,panic_abort");
+        flags.extend([
+            "-Clinker-flavor=ld.lld".to_owned(),
+            "-Clink-self-contained=no".to_owned(),
+        ]);
+        flags.extend(["crt1.o", "crti.o", "crtn.o"].map(|part| format!("-Clink-arg={libraries}/{part}")));
+        flags.push(format!("-Clink-arg=-L{libraries}"));
+    }
+    let variable = |name: &str| format!("CARGO_TARGET_{}_{name}", target.to_uppercase().replace('-', "_"));
+    run::step(&format!("building {bin} for {}", arch.docker()));
+    run::run(
+        cargo
+            .env(variable("LINKER"), "rust-lld")
+            .env(variable("RUSTFLAGS"), flags.join(" "))
+            .env_remove("RUSTFLAGS")
+            .env_remove("CARGO_ENCODED_RUSTFLAGS"),
+    )?;
+    Ok(folder.join(target).join("guest").join(bin))
+}
+
+/// A folder with the start-up objects, `libc.a` and `libunwind.a`.
+fn libraries(arch: Architecture) -> Result<PathBuf> {
+    let folder = paths::cache().join("musl").join(arch.docker());
+    publish::once(&folder, |draft| {
+        run::step(&format!("fetching musl for {}", arch.docker()));
+        let unpacked = draft.with_extension("unpacked");
+        publish::remove(&unpacked)?;
+        let packages = ["musl-dev".to_owned(), format!("libgcc-{GCC}-dev")];
+        Debian::open()?.download(
+            &packages.map(|name| format!("{name}:{}", arch.docker())),
+            &unpacked,
+        )?;
+        for file in fs::read_dir(&unpacked)?.collect::<std::io::Result<Vec<_>>>()? {
+            run::run(Command::new("dpkg-deb").arg("-x").arg(file.path()).arg(&unpacked))?;
+        }
+        let take = |from: &Path, name: &str| {
+            fs::copy(from, draft.join(name))
+                .with_context(|| format!("Debian's packages have no {}", from.display()))
+        };
+        fs::create_dir_all(draft)?;
+        let musl = unpacked.join(format!("usr/lib/{}-linux-musl", arch.cpu()));
+        for name in ["crt1.o", "crti.o", "crtn.o", "libc.a"] {
+            take(&musl.join(name), name)?;
+        }
+        let gcc = unpacked.join(format!("usr/lib/gcc/{}-linux-gnu/{GCC}", arch.cpu()));
+        take(&gcc.join("libgcc_eh.a"), "libunwind.a")?;
+        publish::remove(&unpacked)
+    })
+}
