@@ -1,0 +1,129 @@
+//! The life of containers.
+
+use engine::Platform;
+use hyper::StatusCode;
+
+use super::{Call, no_content, size};
+use crate::body::{self, Response};
+use crate::create;
+use crate::error::{ApiError, Result};
+
+/// The parameter `platform`, such as `linux/arm64`.
+pub(super) fn platform(call: &Call) -> Result<Option<Platform>> {
+    let Some(text) = call.query.text("platform") else {
+        return Ok(None);
+    };
+    // API 1.49 also allows the OCI platform object here.
+    let parsed = if text.starts_with('{') {
+        serde_json::from_str(text).map_err(|error| error.to_string())
+    } else {
+        text.parse::<Platform>().map_err(|error| error.to_string())
+    };
+    parsed.map(Some).map_err(ApiError::bad_request)
+}
+
+/// `GET /containers/json`.
+pub(super) async fn list(call: Call) -> Result<Response> {
+    let limit = call.query.number("limit")?.filter(|limit| *limit > 0);
+    let listed = call
+        .engine
+        .list_containers(call.query.flag("all"), limit, &call.filters()?)
+        .await?;
+    Ok(body::json(StatusCode::OK, &listed))
+}
+
+/// `POST /containers/create`.
+pub(super) async fn create(call: Call) -> Result<Response> {
+    let platform = platform(&call)?;
+    let name = call.query.text("name").map(str::to_owned);
+    let body = create::parse(&body::read_bounded(call.request).await?)?;
+    let created = call
+        .engine
+        .create_container(name.as_deref(), platform.as_ref(), body)
+        .await?;
+    Ok(body::json(StatusCode::CREATED, &created))
+}
+
+/// `POST /containers/prune`.
+pub(super) async fn prune(call: Call) -> Result<Response> {
+    Ok(body::json(
+        StatusCode::OK,
+        &call.engine.prune_containers(&call.filters()?).await?,
+    ))
+}
+
+/// `GET /containers/{id}/json`.
+pub(super) async fn inspect(call: Call, id: &str) -> Result<Response> {
+    Ok(body::json(
+        StatusCode::OK,
+        &call.engine.inspect_container(id).await?,
+    ))
+}
+
+/// `POST /containers/{id}/start`.
+pub(super) async fn start(call: Call, id: &str) -> Result<Response> {
+    call.engine.start_container(id).await?;
+    Ok(no_content())
+}
+
+/// `POST /containers/{id}/stop`.
+pub(super) async fn stop(call: Call, id: &str) -> Result<Response> {
+    call.engine
+        .stop_container(id, call.query.text("signal"), call.query.number("t")?)
+        .await?;
+    Ok(no_content())
+}
+
+/// `POST /containers/{id}/restart`.
+pub(super) async fn restart(call: Call, id: &str) -> Result<Response> {
+    call.engine
+        .restart_container(id, call.query.text("signal"), call.query.number("t")?)
+        .await?;
+    Ok(no_content())
+}
+
+/// `POST /containers/{id}/kill`.
+pub(super) async fn kill(call: Call, id: &str) -> Result<Response> {
+    call.engine.kill_container(id, call.query.text("signal")).await?;
+    Ok(no_content())
+}
+
+/// `POST /containers/{id}/rename`.
+pub(super) async fn rename(call: Call, id: &str) -> Result<Response> {
+    call.engine
+        .rename_container(id, call.query.text("name").unwrap_or_default())
+        .await?;
+    Ok(no_content())
+}
+
+/// `POST /containers/{id}/pause`.
+pub(super) async fn pause(call: Call, id: &str) -> Result<Response> {
+    call.engine.pause_container(id).await?;
+    Ok(no_content())
+}
+
+/// `POST /containers/{id}/unpause`.
+pub(super) async fn unpause(call: Call, id: &str) -> Result<Response> {
+    call.engine.unpause_container(id).await?;
+    Ok(no_content())
+}
+
+/// `POST /containers/{id}/resize`.
+pub(super) async fn resize(call: Call, id: &str) -> Result<Response> {
+    let (rows, columns) = size(&call.query)?;
+    call.engine.resize_container(id, rows, columns).await?;
+    Ok(body::empty(StatusCode::OK))
+}
+
+/// `DELETE /containers/{id}`.
+pub(super) async fn remove(call: Call, id: &str) -> Result<Response> {
+    if call.query.flag("link") {
+        return Err(ApiError::bad_request(
+            "sampan has no container links, so none can be removed",
+        ));
+    }
+    call.engine
+        .remove_container(id, call.query.flag("force"), call.query.flag("v"))
+        .await?;
+    Ok(no_content())
+}

@@ -1,0 +1,362 @@
+//! Images: pulled, loaded, saved, listed, named and removed.
+
+use std::io;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+use bytes::Bytes;
+use engine::{Credentials, PullEvent};
+use futures_util::{StreamExt, TryStreamExt};
+use http_body_util::BodyDataStream;
+use hyper::StatusCode;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::io::{ReaderStream, StreamReader};
+
+use super::Call;
+use super::containers::platform;
+use crate::body::{self, Response};
+use crate::error::{ApiError, Result};
+use crate::{limits, progress};
+
+/// `GET /images/json`.
+pub(super) async fn list(call: Call) -> Result<Response> {
+    let listed = call
+        .engine
+        .list_images(call.query.flag("all"), &call.filters()?)
+        .await?;
+    Ok(body::json(StatusCode::OK, &listed))
+}
+
+/// `GET /images/{name}/json`.
+pub(super) async fn inspect(call: Call, name: &str) -> Result<Response> {
+    Ok(body::json(
+        StatusCode::OK,
+        &call.engine.inspect_image(name).await?,
+    ))
+}
+
+/// `GET /images/{name}/history`.
+pub(super) async fn history(call: Call, name: &str) -> Result<Response> {
+    Ok(body::json(
+        StatusCode::OK,
+        &call.engine.image_history(name).await?,
+    ))
+}
+
+/// `POST /images/{name}/tag`.
+pub(super) async fn tag(call: Call, name: &str) -> Result<Response> {
+    let repository = call.query.text("repo").unwrap_or_default();
+    call.engine
+        .tag_image(name, repository, call.query.text("tag"))
+        .await?;
+    Ok(body::empty(StatusCode::CREATED))
+}
+
+/// `DELETE /images/{name}`.
+pub(super) async fn remove(call: Call, name: &str) -> Result<Response> {
+    let (force, noprune) = (call.query.flag("force"), call.query.flag("noprune"));
+    Ok(body::json(
+        StatusCode::OK,
+        &call.engine.remove_image(name, force, noprune).await?,
+    ))
+}
+
+/// `POST /images/prune`.
+pub(super) async fn prune(call: Call) -> Result<Response> {
+    Ok(body::json(
+        StatusCode::OK,
+        &call.engine.prune_images(&call.filters()?).await?,
+    ))
+}
+
+/// `POST /images/create`: a pull. An error before the first event is an error of HTTP, a later one is told in
+/// the stream.
+pub(super) async fn pull(call: Call) -> Result<Response> {
+    let query = &call.query;
+    if query.text("fromSrc").is_some() {
+        return Err(ApiError::new(
+            StatusCode::NOT_IMPLEMENTED,
+            "sampan cannot import images yet",
+        ));
+    }
+    let image = query
+        .text("fromImage")
+        .ok_or_else(|| ApiError::bad_request("no image to pull was named"))?;
+    let reference = with_tag(image, query.text("tag"));
+    let platform = platform(&call)?;
+    let header = call.request.headers().get("x-registry-auth");
+    let credentials = header
+        .map(|value| credentials(value.as_bytes()))
+        .transpose()?
+        .flatten();
+    let engine = call.engine;
+    let (sender, events) = mpsc::channel(limits::QUEUE);
+    let work = async move {
+        let pulled = engine
+            .pull_image(&reference, platform.as_ref(), credentials.as_ref(), sender)
+            .await;
+        pulled.map(|()| Vec::new()).map_err(ApiError::from)
+    };
+    told(work, events, |event| Some(progress::pull_line(event))).await
+}
+
+/// `name` with `tag`, which may also be a digest, unless the name has one.
+fn with_tag(name: &str, tag: Option<&str>) -> String {
+    match tag {
+        Some(digest) if digest.contains(':') => format!("{name}@{digest}"),
+        Some(tag) => format!("{name}:{tag}"),
+        None => name.to_owned(),
+    }
+}
+
+/// The header `X-Registry-Auth`: JSON in base64url, with or without padding; some clients use plain base64.
+fn credentials(header: &[u8]) -> Result<Option<Credentials>> {
+    #[derive(Deserialize)]
+    struct AuthConfig {
+        #[serde(default)]
+        username: String,
+        #[serde(default)]
+        password: String,
+        identitytoken: Option<String>,
+        registrytoken: Option<String>,
+    }
+    let text = header.trim_ascii();
+    let text = text.split(|byte| *byte == b'=').next().unwrap_or_default();
+    let invalid = |what: &dyn std::fmt::Display| {
+        ApiError::bad_request(format!("invalid X-Registry-Auth header: {what}"))
+    };
+    let decoded = URL_SAFE_NO_PAD
+        .decode(text)
+        .or_else(|_| STANDARD_NO_PAD.decode(text))
+        .map_err(|error| invalid(&error))?;
+    if decoded.is_empty() {
+        return Ok(None);
+    }
+    let config: AuthConfig = serde_json::from_slice(&decoded).map_err(|error| invalid(&error))?;
+    let some = |token: Option<String>| token.filter(|token| !token.is_empty());
+    let credentials = Credentials {
+        username: config.username,
+        password: config.password,
+        identity_token: some(config.identitytoken),
+        registry_token: some(config.registrytoken),
+    };
+    let empty = credentials.username.is_empty()
+        && credentials.identity_token.is_none()
+        && credentials.registry_token.is_none();
+    Ok((!empty).then_some(credentials))
+}
+
+/// `POST /images/load`. The archive is read as it comes.
+pub(super) async fn load(call: Call) -> Result<Response> {
+    let quiet = call.query.flag("quiet");
+    let engine = call.engine;
+    let archive = BodyDataStream::new(call.request.into_body()).map_err(io::Error::other);
+    let (sender, events) = mpsc::channel(limits::QUEUE);
+    let work = async move {
+        let loaded = engine.load_images(StreamReader::new(archive), sender).await?;
+        Ok(loaded
+            .iter()
+            .map(|image| json!({ "stream": format!("{image}\n") }))
+            .collect())
+    };
+    told(work, events, move |event| {
+        if quiet { None } else { progress::load_line(event) }
+    })
+    .await
+}
+
+/// Answers with the events of some work, then its result, as JSON lines.
+async fn told<W, F>(work: W, mut events: mpsc::Receiver<PullEvent>, line: F) -> Result<Response>
+where
+    W: Future<Output = Result<Vec<Value>>> + Send + 'static,
+    F: Fn(&PullEvent) -> Option<Value> + Send + 'static,
+{
+    let (lines, answer) = mpsc::channel::<Value>(limits::QUEUE);
+    let (began, beginning) = oneshot::channel::<Result<()>>();
+    // The work stops when the client hangs up: its lines have nowhere to go.
+    tokio::spawn(async move {
+        let mut began = Some(began);
+        let mut work = std::pin::pin!(work);
+        let mut result = None;
+        loop {
+            let event = tokio::select! {
+                biased;
+                event = events.recv() => event,
+                () = lines.closed() => return,
+                done = &mut work, if result.is_none() => {
+                    result = Some(done);
+                    continue;
+                }
+            };
+            let Some(event) = event else { break };
+            if let Some(began) = began.take() {
+                let _ = began.send(Ok(()));
+            }
+            if let Some(line) = line(&event)
+                && lines.send(line).await.is_err()
+            {
+                return;
+            }
+        }
+        let result = match result {
+            Some(result) => result,
+            None => work.await,
+        };
+        let last = match (result, began) {
+            (Err(error), Some(began)) => {
+                let _ = began.send(Err(error));
+                return;
+            }
+            (Err(error), None) => vec![progress::error_line(&error.message)],
+            (Ok(last), began) => {
+                if let Some(began) = began {
+                    let _ = began.send(Ok(()));
+                }
+                last
+            }
+        };
+        for line in last {
+            if lines.send(line).await.is_err() {
+                return;
+            }
+        }
+    });
+    beginning
+        .await
+        .map_err(|_| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "the work was given up"))??;
+    Ok(body::stream(
+        body::JSON,
+        body::received(answer, |line| body::line(&line).map_err(io::Error::other)),
+    ))
+}
+
+/// `GET /images/get` and `GET /images/{name}/get`: an archive as it is made.
+pub(super) async fn save(call: Call, names: Vec<String>) -> Result<Response> {
+    if names.is_empty() {
+        return Err(ApiError::bad_request("no image to save was named"));
+    }
+    let engine = call.engine;
+    let (writer, reader) = tokio::io::duplex(limits::STREAM_READ);
+    let saving = tokio::spawn(async move { engine.save_images(&names, writer).await });
+    let mut chunks = ReaderStream::with_capacity(reader, limits::STREAM_READ);
+    let first = chunks.next().await.transpose();
+    let ended = |joined: Result<engine::Result<()>, tokio::task::JoinError>| match joined {
+        Ok(saved) => saved.map_err(ApiError::from),
+        Err(error) => Err(ApiError::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            error.to_string(),
+        )),
+    };
+    let Ok(Some(first)) = first else {
+        ended(saving.await)?;
+        return Err(ApiError::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "the archive is empty",
+        ));
+    };
+    // An archive that breaks off must not look whole: the error ends the body without its last chunk.
+    let end = futures_util::stream::once(async move {
+        match ended(saving.await) {
+            Ok(()) => Ok(Bytes::new()),
+            Err(error) => {
+                tracing::error!(%error, "an archive broke off");
+                Err(io::Error::other(error))
+            }
+        }
+    });
+    let first = futures_util::stream::once(async { Ok(first) });
+    Ok(body::stream(body::TAR, first.chain(chunks).chain(end)))
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::engine::general_purpose::URL_SAFE;
+    use http_body_util::BodyExt;
+
+    use super::*;
+
+    #[test]
+    fn a_tag_or_a_digest_is_put_onto_the_name() {
+        assert_eq!(with_tag("alpine", Some("3")), "alpine:3");
+        assert_eq!(with_tag("alpine", Some("sha256:ab")), "alpine@sha256:ab");
+        assert_eq!(with_tag("alpine:3", None), "alpine:3");
+    }
+
+    #[test]
+    fn credentials_are_read_with_and_without_padding() {
+        let json = br#"{"username":"u","password":"p?","serveraddress":"x"}"#;
+        for header in [URL_SAFE.encode(json), URL_SAFE_NO_PAD.encode(json)] {
+            let read = credentials(header.as_bytes()).unwrap().unwrap();
+            assert_eq!((read.username.as_str(), read.password.as_str()), ("u", "p?"));
+        }
+    }
+
+    #[test]
+    fn empty_credentials_are_none() {
+        assert!(credentials(URL_SAFE.encode("{}").as_bytes()).unwrap().is_none());
+        assert!(credentials(b"").unwrap().is_none());
+    }
+
+    #[test]
+    fn credentials_that_are_no_json_are_refused() {
+        assert!(credentials(b"!!!").is_err());
+    }
+
+    async fn lines(response: Response) -> Vec<Value> {
+        let bytes = response.into_body().collect().await.unwrap().to_bytes();
+        bytes
+            .split(|byte| *byte == b'\n')
+            .filter(|line| !line.is_empty())
+            .map(|line| serde_json::from_slice(line).unwrap())
+            .collect()
+    }
+
+    fn tell(event: &PullEvent) -> Option<Value> {
+        Some(progress::pull_line(event))
+    }
+
+    #[tokio::test]
+    async fn an_error_before_the_first_event_is_an_error_of_http() {
+        let (_, events) = mpsc::channel(1);
+        let work = async { Err(ApiError::new(StatusCode::NOT_FOUND, "manifest unknown")) };
+        let error = told(work, events, tell).await.unwrap_err();
+        assert_eq!(error.status, StatusCode::NOT_FOUND);
+    }
+
+    #[tokio::test]
+    async fn an_error_after_the_first_event_is_told_in_the_stream() {
+        let (sender, events) = mpsc::channel(1);
+        let work = async move {
+            sender
+                .send(PullEvent::PullingFsLayer { id: "a".into() })
+                .await
+                .unwrap();
+            Err(ApiError::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "the registry went away",
+            ))
+        };
+        let lines = lines(told(work, events, tell).await.unwrap()).await;
+        assert_eq!(lines[0]["status"], "Pulling fs layer");
+        assert_eq!(lines[1]["error"], "the registry went away");
+    }
+
+    #[tokio::test]
+    async fn the_result_comes_after_every_event() {
+        let (sender, events) = mpsc::channel(8);
+        let work = async move {
+            for id in ["a", "b"] {
+                sender
+                    .send(PullEvent::PullComplete { id: id.into() })
+                    .await
+                    .unwrap();
+            }
+            Ok(vec![json!({ "stream": "Loaded" })])
+        };
+        let lines = lines(told(work, events, tell).await.unwrap()).await;
+        assert_eq!(lines.len(), 3);
+        assert_eq!(lines[2]["stream"], "Loaded");
+    }
+}
