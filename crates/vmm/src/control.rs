@@ -105,5 +105,8 @@ pub enum StopReason {
     Asked,
     /// The host could not run it: no kernel, no permission on /dev/kvm, no QEMU, QEMU ended, …
     /// The message says what to do.
-    Failed { message: String, console_tail: Vec<String> },
+    Failed {
+        message: String,
+        console_tail: Vec<String>,
+    },
 }

@@ -1,0 +1,10 @@
+//! Linux and macOS.
+
+use std::os::fd::AsFd;
+
+use devices::Event;
+use hypervisor::EventRef;
+
+pub(super) fn event_of(event: &Event) -> Option<EventRef<'_>> {
+    Some(event.as_fd())
+}
