@@ -6,10 +6,15 @@
 
 use std::sync::Arc;
 
-use virtio_queue::Queue;
+use virtio_bindings::virtio_config::VIRTIO_F_VERSION_1;
+use virtio_bindings::virtio_ring::{VIRTIO_RING_F_EVENT_IDX, VIRTIO_RING_F_INDIRECT_DESC};
 use vm_memory::GuestMemoryMmap;
 
-use crate::Event;
+use crate::{Event, Queue};
+
+/// The features that every device here offers: VIRTIO_F_VERSION_1 and both ways to make rings cheap.
+pub(crate) const RING_FEATURES: u64 =
+    1 << VIRTIO_F_VERSION_1 | 1 << VIRTIO_RING_F_EVENT_IDX | 1 << VIRTIO_RING_F_INDIRECT_DESC;
 
 /// A virtio device, driven by a transport. All methods return without blocking on the guest.
 pub trait VirtioDevice: Send {
@@ -74,4 +79,14 @@ pub enum ActivateError {
     /// The host refused a thread, an event or a file.
     #[error("the host could not start the device's worker: {0}")]
     Host(#[from] std::io::Error),
+}
+
+/// Copies `space` from `offset` on to `data`, and zeroes what lies past its end.
+pub(crate) fn read_config_bytes(space: &[u8], offset: u64, data: &mut [u8]) {
+    let rest = usize::try_from(offset)
+        .ok()
+        .and_then(|offset| space.get(offset..))
+        .unwrap_or_default();
+    let mut bytes = rest.iter();
+    data.fill_with(|| bytes.next().copied().unwrap_or_default());
 }

@@ -19,7 +19,9 @@ pub struct Event {
 impl Event {
     /// Makes an event that is not rung.
     pub fn new() -> io::Result<Self> {
-        Ok(Self { signal: Signal::new()? })
+        Ok(Self {
+            signal: Signal::new()?,
+        })
     }
 
     /// Rings. Never blocks; ringing a rung event has no effect.
@@ -39,7 +41,9 @@ impl Event {
 
     /// Another handle on the same event.
     pub fn try_clone(&self) -> io::Result<Self> {
-        Ok(Self { signal: self.signal.try_clone()? })
+        Ok(Self {
+            signal: self.signal.try_clone()?,
+        })
     }
 
     /// Makes `poller` report this event as readable under `key`, again and again until it is cleared. Call
@@ -66,7 +70,9 @@ impl std::os::fd::AsFd for Event {
 #[cfg(target_os = "linux")]
 impl From<std::os::fd::OwnedFd> for Event {
     fn from(descriptor: std::os::fd::OwnedFd) -> Self {
-        Self { signal: Signal::from(descriptor) }
+        Self {
+            signal: Signal::from(descriptor),
+        }
     }
 }
 

@@ -1,15 +1,19 @@
 //! What the devices ask of the host's operating system.
 
 #[cfg(target_os = "linux")]
-#[path = "linux.rs"]
-mod platform;
+mod linux;
 #[cfg(target_os = "macos")]
-#[path = "macos.rs"]
-mod platform;
-#[cfg(windows)]
-#[path = "windows.rs"]
-mod platform;
+mod macos;
 #[cfg(unix)]
 mod unix;
+#[cfg(windows)]
+mod windows;
 
-pub(crate) use platform::event;
+#[cfg(target_os = "linux")]
+use linux as platform;
+#[cfg(target_os = "macos")]
+use macos as platform;
+#[cfg(windows)]
+use windows as platform;
+
+pub(crate) use platform::{event, file, memory, socket};

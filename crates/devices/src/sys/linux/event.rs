@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use polling::Poller;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
 
-use crate::sys::unix;
+use crate::sys::unix::poll::register_readable;
 
 #[derive(Debug)]
 pub(crate) struct Signal(OwnedFd);
@@ -35,7 +35,7 @@ impl Signal {
     }
 
     pub(crate) fn register(&self, poller: &Poller, key: usize) -> io::Result<()> {
-        unix::register_readable(&self.0, poller, key)
+        register_readable(&self.0, poller, key)
     }
 
     pub(crate) fn unregister(&self, poller: &Poller) -> io::Result<()> {

@@ -7,7 +7,7 @@ use std::os::unix::net::UnixStream;
 use polling::Poller;
 use rustix::event::{PollFd, PollFlags, poll};
 
-use crate::sys::unix;
+use crate::sys::unix::poll::register_readable;
 
 #[derive(Debug)]
 pub(crate) struct Signal {
@@ -39,11 +39,14 @@ impl Signal {
     }
 
     pub(crate) fn try_clone(&self) -> io::Result<Self> {
-        Ok(Self { ringer: self.ringer.try_clone()?, bell: self.bell.try_clone()? })
+        Ok(Self {
+            ringer: self.ringer.try_clone()?,
+            bell: self.bell.try_clone()?,
+        })
     }
 
     pub(crate) fn register(&self, poller: &Poller, key: usize) -> io::Result<()> {
-        unix::register_readable(&self.bell, poller, key)
+        register_readable(&self.bell, poller, key)
     }
 
     pub(crate) fn unregister(&self, poller: &Poller) -> io::Result<()> {

@@ -1,4 +1,0 @@
-//! Linux.
-
-#[path = "linux/event.rs"]
-pub(crate) mod event;

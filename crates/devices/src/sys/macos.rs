@@ -1,4 +1,0 @@
-//! macOS.
-
-#[path = "macos/event.rs"]
-pub(crate) mod event;

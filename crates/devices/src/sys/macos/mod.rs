@@ -1,0 +1,6 @@
+//! macOS.
+
+pub(crate) mod event;
+pub(crate) mod file;
+pub(crate) mod memory;
+pub(crate) use super::unix::socket;

@@ -1,0 +1,7 @@
+//! What Linux and macOS have in common.
+
+pub(crate) mod file;
+pub(crate) mod memory;
+pub(crate) mod poll;
+pub(crate) mod socket;
+mod vector;

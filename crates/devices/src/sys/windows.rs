@@ -1,4 +1,0 @@
-//! Windows.
-
-#[path = "windows/event.rs"]
-pub(crate) mod event;

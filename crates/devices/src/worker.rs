@@ -1,0 +1,229 @@
+//! The thread that serves a device's queues.
+//!
+//! It sleeps until the driver kicks a queue or the device is reset, then works until the queues are empty. A queue
+//! that the driver broke is served no more; the others go on.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{Builder, JoinHandle};
+
+use polling::{Events, Poller};
+use vm_memory::GuestMemoryMmap;
+
+use crate::device::{ActivateError, Activation, ActiveQueue, Interrupt};
+use crate::queue::{QueueError, Ring};
+use crate::{Event, Queue};
+
+/// What a device does with its queues.
+pub(crate) trait Serve: Send + 'static {
+    /// Handles chains of queue `index` that are available, all of them or some; it is called again as long as there
+    /// are more. What it gives back is published after the call at the latest.
+    fn serve<'m>(&mut self, index: usize, line: &mut Line<'m>) -> Result<(), QueueError>;
+}
+
+/// A ring with its interrupt.
+pub(crate) struct Line<'m> {
+    pub(crate) ring: Ring<'m>,
+    pub(crate) memory: &'m GuestMemoryMmap,
+    interrupt: Arc<dyn Interrupt>,
+}
+
+impl<'m> Line<'m> {
+    pub(crate) fn attach(
+        queue: &Queue,
+        memory: &'m GuestMemoryMmap,
+        interrupt: Arc<dyn Interrupt>,
+    ) -> Result<Self, QueueError> {
+        Ok(Self {
+            ring: Ring::attach(queue, memory)?,
+            memory,
+            interrupt,
+        })
+    }
+
+    /// Shows the driver what was given back, and interrupts it if it wishes.
+    pub(crate) fn publish(&mut self) {
+        if self.ring.publish() {
+            self.interrupt.trigger();
+        }
+    }
+}
+
+/// Ends a worker from outside.
+pub(crate) struct Stop {
+    pub(crate) event: Event,
+    asked: Arc<AtomicBool>,
+}
+
+impl Stop {
+    pub(crate) fn asked(&self) -> bool {
+        self.asked.load(Ordering::Relaxed)
+    }
+}
+
+/// A running worker thread.
+pub(crate) struct Worker {
+    stop: Stop,
+    thread: JoinHandle<()>,
+}
+
+impl Worker {
+    /// Starts a thread that ends soon after its [`Stop`] rings.
+    pub(crate) fn spawn(name: &str, body: impl FnOnce(Stop) + Send + 'static) -> io::Result<Self> {
+        let asked = Arc::new(AtomicBool::new(false));
+        let stop = Stop {
+            event: Event::new()?,
+            asked,
+        };
+        let inner = Stop {
+            event: stop.event.try_clone()?,
+            asked: stop.asked.clone(),
+        };
+        // Linux shows 15 characters of a thread's name.
+        let thread = Builder::new().name(name.to_owned()).spawn(move || body(inner))?;
+        Ok(Self { stop, thread })
+    }
+
+    /// Starts a thread that serves `activation` with `handler`.
+    pub(crate) fn serve(
+        name: &'static str,
+        handler: impl Serve,
+        activation: Activation,
+        queues: usize,
+    ) -> Result<Self, ActivateError> {
+        check_queues(&activation, queues)?;
+        let poller = Poller::new()?;
+        for (index, queue) in activation.queues.iter().enumerate() {
+            queue.kick.register(&poller, index)?;
+        }
+        Ok(Self::spawn(name, move |stop| {
+            if let Err(error) = run(name, handler, activation, &poller, &stop) {
+                tracing::error!(device = name, %error, "the device's worker cannot wait for its queues");
+            }
+        })?)
+    }
+
+    /// Stops the thread and waits until it is gone.
+    pub(crate) fn stop(self) {
+        self.stop.asked.store(true, Ordering::Relaxed);
+        self.stop.event.signal();
+        if self.thread.join().is_err() {
+            tracing::error!("a device's worker panicked");
+        }
+    }
+}
+
+pub(crate) fn check_queues(activation: &Activation, expected: usize) -> Result<(), ActivateError> {
+    match activation.queues.len() {
+        found if found == expected => Ok(()),
+        found => Err(ActivateError::QueueCount { expected, found }),
+    }
+}
+
+fn run(
+    name: &'static str,
+    mut handler: impl Serve,
+    activation: Activation,
+    poller: &Poller,
+    stop: &Stop,
+) -> io::Result<()> {
+    let stop_key = activation.queues.len();
+    stop.event.register(poller, stop_key)?;
+    let memory = &activation.memory;
+    let mut lines: Vec<Option<Line<'_>>> = activation
+        .queues
+        .iter()
+        .map(|queue| attach(name, queue, memory))
+        .collect();
+    let mut events = Events::new();
+    // A kick from before the start may have gone to nobody.
+    let mut kicked: Vec<usize> = (0..lines.len()).collect();
+    loop {
+        for index in kicked.drain(..) {
+            if let Some(slot) = lines.get_mut(index)
+                && let Some(Err(error)) = slot.as_mut().map(|line| drain(&mut handler, index, line, stop))
+            {
+                tracing::warn!(device = name, queue = index, %error, "the guest broke a queue");
+                *slot = None;
+            }
+        }
+        events.clear();
+        poller.wait(&mut events, None)?;
+        for event in events.iter() {
+            if event.key == stop_key {
+                return Ok(());
+            }
+            if let Some(queue) = activation.queues.get(event.key) {
+                queue.kick.clear();
+                kicked.push(event.key);
+            }
+        }
+    }
+}
+
+pub(crate) fn attach<'m>(
+    name: &'static str,
+    queue: &ActiveQueue,
+    memory: &'m GuestMemoryMmap,
+) -> Option<Line<'m>> {
+    match Line::attach(&queue.queue, memory, queue.interrupt.clone()) {
+        Ok(line) => Some(line),
+        Err(QueueError::NotReady) => None,
+        Err(error) => {
+            tracing::warn!(device = name, %error, "the guest set a queue up wrongly");
+            None
+        }
+    }
+}
+
+/// Serves a queue until it is empty.
+pub(crate) fn drain(
+    handler: &mut impl Serve,
+    index: usize,
+    line: &mut Line<'_>,
+    stop: &Stop,
+) -> Result<(), QueueError> {
+    loop {
+        line.ring.disable_kicks();
+        let served = handler.serve(index, line);
+        line.publish();
+        served?;
+        if stop.asked() || !line.ring.enable_kicks()? {
+            return Ok(());
+        }
+    }
+}
+
+#[cfg(any(test, feature = "hostile"))]
+pub(crate) mod testing {
+    //! Serving a queue without a thread.
+
+    use super::*;
+
+    /// Counts interrupts.
+    #[derive(Default)]
+    pub(crate) struct Bell(std::sync::atomic::AtomicUsize);
+
+    impl Bell {
+        #[cfg(test)]
+        pub(crate) fn count(&self) -> usize {
+            self.0.load(Ordering::Relaxed)
+        }
+    }
+
+    impl Interrupt for Bell {
+        fn trigger(&self) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Serves what is available on `queue`; a broken queue ends it.
+    pub(crate) fn serve_all(handler: &mut impl Serve, index: usize, queue: &Queue, memory: &GuestMemoryMmap) {
+        let Ok(mut line) = Line::attach(queue, memory, Arc::new(Bell::default())) else {
+            return;
+        };
+        let _ = handler.serve(index, &mut line);
+        line.publish();
+    }
+}
