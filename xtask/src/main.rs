@@ -3,8 +3,9 @@
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use xtask::architecture::Architecture;
+use xtask::e2e::Acceleration;
 use xtask::kernel::Role;
-use xtask::{check, deny, images, init, kernel, paths, registry, run, share, test};
+use xtask::{check, deny, e2e, images, init, kernel, laptop, paths, registry, run, share, test};
 
 /// Builds, checks and shows sampan. Each command does its own set-up.
 #[derive(Parser)]
@@ -46,6 +47,23 @@ enum Command {
         #[arg(long)]
         port: Option<u16>,
     },
+    /// Run the end-to-end tests against one kind of machine.
+    E2e {
+        /// Of the machines under test; this machine's own by default.
+        #[arg(long)]
+        arch: Option<Architecture>,
+        #[arg(long, value_enum, default_value = "auto")]
+        accel: Acceleration,
+        /// Only the tests whose names contain one of these.
+        filters: Vec<String>,
+    },
+    /// Run the end-to-end tests in an emulated laptop, on its true KVM.
+    Laptop {
+        #[arg(long)]
+        arch: Architecture,
+        /// Only the tests whose names contain one of these.
+        filters: Vec<String>,
+    },
     /// Type-check the host side for another system.
     Check {
         #[arg(long)]
@@ -82,6 +100,10 @@ fn main() -> Result<()> {
             Ok(())
         }
         Command::Registry { port } => serve(port),
+        Command::E2e { arch, accel, filters } => {
+            e2e::run(arch.map_or_else(Architecture::of_host, Ok)?, accel, &filters)
+        }
+        Command::Laptop { arch, filters } => laptop::end_to_end(arch, &filters),
         Command::Check { target } if target.is_empty() => {
             check::TARGETS.iter().try_for_each(|target| check::target(target))
         }

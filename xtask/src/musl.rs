@@ -18,11 +18,49 @@ use crate::{paths, publish, run};
 /// Debian's gcc whose libgcc_eh unwinds stacks.
 const GCC: &str = "14";
 
+/// One of cargo's profiles (the workspace's `Cargo.toml`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Profile {
+    /// Quick to build, for what only tests run.
+    Dev,
+    /// Quick to run.
+    Release,
+    /// Small, for what is in every machine.
+    Guest,
+}
+
+impl Profile {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Dev => "dev",
+            Self::Release => "release",
+            Self::Guest => "guest",
+        }
+    }
+
+    /// The folder below the target's in which cargo puts what it builds.
+    const fn folder(self) -> &'static str {
+        match self {
+            Self::Dev => "debug",
+            Self::Release => "release",
+            Self::Guest => "guest",
+        }
+    }
+}
+
 /// Builds the program `bin` of `package` with the profile `guest` and returns its path.
 ///
 /// # Errors
 /// When the libraries cannot be had or it does not compile.
 pub fn build(package: &str, bin: &str, arch: Architecture) -> Result<PathBuf> {
+    build_with(package, bin, arch, Profile::Guest)
+}
+
+/// Builds the program `bin` of `package` and returns its path.
+///
+/// # Errors
+/// When the libraries cannot be had or it does not compile.
+pub fn build_with(package: &str, bin: &str, arch: Architecture, profile: Profile) -> Result<PathBuf> {
     let toolchain = Toolchain::current()?;
     let target = format!("{}-unknown-linux-musl", arch.cpu());
     // A folder of its own, so that other builds need not wait for this one.
@@ -34,7 +72,7 @@ pub fn build(package: &str, bin: &str, arch: Architecture) -> Result<PathBuf> {
             "build",
             "--quiet",
             "--profile",
-            "guest",
+            profile.name(),
             "--package",
             package,
             "--bin",
@@ -69,7 +107,7 @@ pub fn build(package: &str, bin: &str, arch: Architecture) -> Result<PathBuf> {
             .env_remove("RUSTFLAGS")
             .env_remove("CARGO_ENCODED_RUSTFLAGS"),
     )?;
-    Ok(folder.join(target).join("guest").join(bin))
+    Ok(folder.join(target).join(profile.folder()).join(bin))
 }
 
 /// A folder with the start-up objects, `libc.a` and `libunwind.a`.

@@ -17,7 +17,7 @@ use crate::{init, paths, publish, run};
 /// When a part does not build.
 pub fn share() -> Result<PathBuf> {
     let folder = paths::target().join("share/sampan");
-    fill(&folder)?;
+    fill(&folder, &Architecture::ALL)?;
     Ok(folder)
 }
 
@@ -27,7 +27,7 @@ pub fn share() -> Result<PathBuf> {
 /// When a part does not build.
 pub fn dist() -> Result<PathBuf> {
     let folder = paths::target().join("dist");
-    fill(&folder.join("share/sampan"))?;
+    fill(&folder.join("share/sampan"), &Architecture::ALL)?;
     run::step("building sampan");
     run::run(Command::new("cargo").current_dir(paths::checkout()).args([
         "build",
@@ -42,9 +42,13 @@ pub fn dist() -> Result<PathBuf> {
     Ok(folder)
 }
 
-fn fill(folder: &Path) -> Result<()> {
+/// Builds kernels and initramfs of these architectures into `folder`.
+///
+/// # Errors
+/// When a part does not build.
+pub fn fill(folder: &Path, architectures: &[Architecture]) -> Result<()> {
     fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
-    for arch in Architecture::ALL {
+    for &arch in architectures {
         let name = arch.docker();
         publish::copy(
             &kernel::build(arch, Role::Guest)?,

@@ -1,0 +1,118 @@
+//! The end-to-end tests on this machine: builds all that they need, then runs them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+use clap::ValueEnum;
+
+use crate::architecture::Architecture;
+use crate::setup::machine;
+use crate::{images, paths, publish, run, share};
+
+/// How the machines under test execute.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Acceleration {
+    /// What `sampan` finds best.
+    Auto,
+    /// The emulated machine.
+    Tcg,
+    /// This machine's own KVM.
+    Kvm,
+}
+
+impl Acceleration {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Tcg => "tcg",
+            Self::Kvm => "kvm",
+        }
+    }
+}
+
+/// Runs the tests whose names contain one of `filters` (all by default) against one kind of machine.
+///
+/// # Errors
+/// When something does not build, or a test fails.
+pub fn run(arch: Architecture, acceleration: Acceleration, filters: &[String]) -> Result<()> {
+    machine::install(machine::EMULATION)?;
+    let share = share::share()?;
+    let images = paths::target().join("e2e/images");
+    link_images(&images)?;
+    run::step("building sampan and the end-to-end tests");
+    run::run(Command::new("cargo").current_dir(paths::checkout()).args([
+        "build",
+        "--quiet",
+        "--package",
+        "sampan",
+        "--package",
+        "tests",
+    ]))?;
+    let programs = paths::target().join("debug");
+    run::step(&format!(
+        "running the end-to-end tests on an {} machine",
+        arch.docker()
+    ));
+    run::run(
+        Command::new(programs.join("e2e"))
+            .current_dir(paths::checkout())
+            .args(filters)
+            .env("SAMPAN_E2E_ARCH", arch.docker())
+            .env("SAMPAN_E2E_ACCEL", acceleration.name())
+            .env("SAMPAN_E2E_BIN", programs.join("sampan"))
+            .env("SAMPAN_E2E_IMAGES", images)
+            .env("SAMPAN_SHARE", share),
+    )
+}
+
+/// Builds every image and makes `folder` hold each one's OCI layout under its name.
+///
+/// The files are hard links where the cache is on the same file system: a symbolic link would lead out of a folder
+/// that is shared with a guest.
+///
+/// # Errors
+/// When an image does not build.
+pub fn link_images(folder: &Path) -> Result<()> {
+    let draft = folder.with_extension("draft");
+    publish::remove(&draft)?;
+    for image in images::build_all()? {
+        link_tree(&image.layout, &draft.join(&image.name))
+            .with_context(|| format!("cannot copy the image {} to {}", image.name, folder.display()))?;
+    }
+    publish::remove(folder)?;
+    fs::rename(&draft, folder).with_context(|| format!("cannot write {}", folder.display()))
+}
+
+fn link_tree(from: &Path, to: &Path) -> std::io::Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let target: PathBuf = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            link_tree(&entry.path(), &target)?;
+        } else if fs::hard_link(entry.path(), &target).is_err() {
+            fs::copy(entry.path(), &target)?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_linked_tree_holds_the_same_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let from = folder.path().join("from");
+        fs::create_dir_all(from.join("blobs/sha256")).unwrap();
+        fs::write(from.join("blobs/sha256/ab"), "blob").unwrap();
+        link_tree(&from, &folder.path().join("to")).unwrap();
+        assert_eq!(
+            fs::read(folder.path().join("to/blobs/sha256/ab")).unwrap(),
+            b"blob"
+        );
+    }
+}

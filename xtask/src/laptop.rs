@@ -1,0 +1,103 @@
+//! "The laptop": a Linux with a true `/dev/kvm`, its processor emulated by QEMU, for machines whose own KVM is missing
+//! or only interprets. It has a kernel, one program as PID 1 and a read-only folder of this machine, and runs what a
+//! user's laptop would: the same `sampan`, linked statically.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+
+use crate::architecture::Architecture;
+use crate::emulator::{Cpu, Emulator};
+use crate::kernel::{self, Role};
+use crate::musl::{self, Profile};
+use crate::{e2e, init, paths, publish, run, share};
+
+/// Where PID 1 mounts the folder.
+pub const FOLDER: &str = "/laptop";
+
+/// What the last line of PID 1 begins with.
+const RESULT: &str = "laptop: ";
+
+/// How long all that is run in it may take. A guest that hangs must end sometime.
+const PATIENCE: Duration = Duration::from_secs(40 * 60);
+
+/// Runs the end-to-end tests whose names contain one of `filters` (all by default) in the laptop.
+///
+/// # Errors
+/// When something does not build, or a test fails.
+pub fn end_to_end(arch: Architecture, filters: &[String]) -> Result<()> {
+    let folder = folder(arch)?;
+    e2e::link_images(&folder.join("images"))?;
+    let tests = musl::build_with("tests", "e2e", arch, Profile::Dev)?;
+    let mut words = vec![
+        format!("SAMPAN_E2E_ARCH={}", arch.docker()),
+        "SAMPAN_E2E_ACCEL=kvm".to_owned(),
+        format!("SAMPAN_E2E_BIN={FOLDER}/bin/sampan"),
+        format!("SAMPAN_E2E_IMAGES={FOLDER}/images"),
+        format!("SAMPAN_SHARE={FOLDER}/share"),
+        "--".to_owned(),
+    ];
+    words.extend_from_slice(filters);
+    run::step(&format!(
+        "running the end-to-end tests in an {} laptop on KVM",
+        arch.docker()
+    ));
+    let result = boot(arch, &folder, &tests, words, |line| println!("{line}"))?;
+    if result != "exit status: 0" {
+        bail!("the end-to-end tests failed in the laptop ({result})");
+    }
+    Ok(())
+}
+
+/// A folder for the laptop with `bin/sampan` and, in `share`, the kernel and initramfs of the machines in it.
+///
+/// # Errors
+/// When a part does not build.
+pub fn folder(arch: Architecture) -> Result<PathBuf> {
+    let folder = paths::target().join("laptop").join(arch.docker());
+    for part in ["bin", "share"] {
+        fs::create_dir_all(folder.join(part))
+            .with_context(|| format!("cannot create {}", folder.display()))?;
+    }
+    share::fill(&folder.join("share"), &[arch])?;
+    let program = musl::build_with("sampan", "sampan", arch, Profile::Dev)?;
+    publish::copy(&program, &folder.join("bin/sampan"))?;
+    Ok(folder)
+}
+
+/// Boots the laptop with `program` as PID 1 and returns what its line `laptop: …` says.
+///
+/// Every line before that one goes to `each`.
+///
+/// # Errors
+/// When the laptop does not boot, ends without that line, or does not end.
+pub fn boot(
+    arch: Architecture,
+    folder: &Path,
+    program: &Path,
+    words: Vec<String>,
+    mut each: impl FnMut(&str),
+) -> Result<String> {
+    let initramfs = folder.with_extension("initramfs");
+    init::pack(program, &initramfs)?;
+    let laptop = Emulator {
+        arch,
+        cpu: Cpu::Virtualising,
+        cpus: 2,
+        memory_mib: 4096,
+        kernel: kernel::build(arch, Role::Laptop)?,
+        initramfs,
+        words,
+        folder: Some(folder.to_path_buf()),
+        disk: None,
+        devices: Vec::new(),
+    };
+    let mut result = None;
+    laptop.run(PATIENCE, |line| match line.strip_prefix(RESULT) {
+        Some(text) => result = Some(text.to_owned()),
+        None => each(line),
+    })?;
+    result.context("the laptop ended without a result: its last lines on the console say why")
+}
