@@ -3,7 +3,8 @@
 //! Each mapped file takes an extent that begins at a whole MiB and is as long as the file, rounded up to 4 KiB with
 //! zeroes. Addresses are handed out upwards and used again only when the space is at its end, so that the guest's
 //! caches of an extent that is gone are never taken for another layer. Reading where no file is mapped is an I/O
-//! error, and so is reading a file that became shorter than it was.
+//! error, and so is reading a file that became shorter than it was. The first MiB belongs to no file and is empty:
+//! there the guest's kernel looks for a partition table.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
@@ -153,8 +154,8 @@ impl Table {
     /// Finds room for `length` bytes, upwards from the last place, then from the start.
     fn place(&mut self, length: u64) -> Option<u64> {
         let offset = self
-            .free_from(self.next, length)
-            .or_else(|| self.free_from(0, length))?;
+            .free_from(self.next.max(ALIGNMENT), length)
+            .or_else(|| self.free_from(ALIGNMENT, length))?;
         self.next = (offset + length).next_multiple_of(ALIGNMENT);
         Some(offset)
     }
@@ -197,6 +198,10 @@ impl Backing for LayerDisk {
     }
 
     fn read(&self, offset: u64, buffers: &mut Buffers<'_, '_>) -> io::Result<()> {
+        if offset.saturating_add(buffers.len() as u64) <= ALIGNMENT {
+            buffers.fill_with_zeroes();
+            return Ok(());
+        }
         // The lock is not held while the file is read: the file stays open through its own reference.
         let mapped = self.0.read().at(offset).ok_or(io::ErrorKind::NotFound)?;
         let Mapped { file, size, extent } = mapped;
@@ -248,14 +253,14 @@ mod tests {
         assert_eq!(
             layers.map(&a).unwrap(),
             Extent {
-                offset: 0,
+                offset: ALIGNMENT,
                 length: 8192
             }
         );
         assert_eq!(
             layers.map(&b).unwrap(),
             Extent {
-                offset: ALIGNMENT,
+                offset: 2 * ALIGNMENT,
                 length: 4096
             }
         );
@@ -288,7 +293,7 @@ mod tests {
             next: CAPACITY - ALIGNMENT,
             ..Table::default()
         };
-        assert_eq!(table.place(2 * ALIGNMENT), Some(0));
+        assert_eq!(table.place(2 * ALIGNMENT), Some(ALIGNMENT));
         assert_eq!(table.place(CAPACITY + 1), None);
     }
 

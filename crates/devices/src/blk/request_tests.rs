@@ -173,10 +173,10 @@ fn a_layer_reads_as_its_file_padded_with_zeroes_and_the_space_around_it_fails() 
     let path = folder.path().join("layer");
     std::fs::write(&path, [5; 600]).unwrap();
     let layers = Layers::new();
-    layers.map(&path).unwrap();
+    let first = layers.map(&path).unwrap().offset / SECTOR;
     let read = |sector, length| {
         let buffers = vec![
-            header(VIRTIO_BLK_T_IN, sector),
+            header(VIRTIO_BLK_T_IN, first + sector),
             Buffer::writable(length),
             Buffer::writable(1),
         ];
@@ -197,7 +197,7 @@ fn a_layer_that_became_shorter_fails() {
     let path = folder.path().join("layer");
     std::fs::write(&path, [5; 4096]).unwrap();
     let layers = Layers::new();
-    layers.map(&path).unwrap();
+    let offset = layers.map(&path).unwrap().offset;
     File::options()
         .write(true)
         .open(&path)
@@ -205,11 +205,23 @@ fn a_layer_that_became_shorter_fails() {
         .set_len(100)
         .unwrap();
     let buffers = vec![
-        header(VIRTIO_BLK_T_IN, 0),
+        header(VIRTIO_BLK_T_IN, offset / SECTOR),
         Buffer::writable(4096),
         Buffer::writable(1),
     ];
     assert_eq!(request(Arc::new(layers.disk()), buffers, 0).0, VIRTIO_BLK_S_IOERR);
+}
+
+#[test]
+fn the_kernel_finds_no_partition_table_at_the_start_of_the_layer_disk() {
+    let buffers = vec![
+        header(VIRTIO_BLK_T_IN, 0),
+        Buffer::writable(4096),
+        Buffer::writable(1),
+    ];
+    let (status, data) = request(Arc::new(Layers::new().disk()), buffers, 4096);
+    assert_eq!(status, VIRTIO_BLK_S_OK);
+    assert!(data.iter().all(|byte| *byte == 0));
 }
 
 proptest! {
