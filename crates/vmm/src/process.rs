@@ -15,8 +15,9 @@ use std::thread;
 use devices::blk::Layers;
 
 use crate::console::Console;
-use crate::control::{Command, Event, Inspection, MachineConfig, StopReason};
+use crate::control::{Accelerator, Command, Event, Inspection, MachineConfig, StopReason};
 use crate::machine::{self, EventSink, Machine, Parts, StartError};
+use crate::sys;
 
 /// A configuration or a command of more bytes is not one.
 const MAX_LINE: u64 = 1 << 20;
@@ -107,7 +108,12 @@ impl Process {
         });
         let parts = Parts::new(config, Arc::new(console), events, &layers)?;
         let device_names = parts.devices.iter().map(|device| device.name.clone()).collect();
+        let emulated = parts.config.accelerator == Accelerator::Tcg;
         let machine = start(parts)?;
+        // An emulated guest is QEMU's, which confines itself.
+        if !emulated && let Err(error) = sys::confine() {
+            tracing::warn!("the machine's process is not confined: {error}");
+        }
         Ok(Self {
             machine,
             layers,

@@ -1,9 +1,16 @@
 //! What machines ask of the host's operating system.
 
+#[cfg(target_os = "linux")]
+#[path = "linux.rs"]
+mod platform;
+#[cfg(target_os = "macos")]
+#[path = "macos.rs"]
+mod platform;
+#[cfg(windows)]
+#[path = "windows.rs"]
+mod platform;
 #[cfg(unix)]
 mod unix;
-#[cfg(windows)]
-mod windows;
 
 use std::io;
 
@@ -12,23 +19,18 @@ use hypervisor::EventRef;
 
 use crate::control::Accelerator;
 
-#[cfg(unix)]
-use unix as platform;
-#[cfg(windows)]
-use windows as platform;
-
 /// The hypervisor that this system has.
-pub(crate) const NATIVE: Accelerator = if cfg!(windows) {
-    Accelerator::Whp
-} else if cfg!(target_os = "macos") {
-    Accelerator::Hvf
-} else {
-    Accelerator::Kvm
-};
+pub(crate) const NATIVE: Accelerator = platform::NATIVE;
 
 /// What a doorbell can ring, if the host's events are of the kind that its hypervisor rings.
 pub(crate) fn event_of(event: &Event) -> Option<EventRef<'_>> {
     platform::event_of(event)
+}
+
+/// Gives up, in every thread and for good, what a process that runs a guest does not need. A guest that broke out
+/// into this process could then not execute programs, change its identity, or look into other processes.
+pub(crate) fn confine() -> io::Result<()> {
+    platform::confine()
 }
 
 /// Randomness for a guest's boot.

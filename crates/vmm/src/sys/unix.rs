@@ -1,4 +1,4 @@
-//! Linux and macOS.
+//! What Linux and macOS have in common.
 
 use std::os::fd::AsFd;
 

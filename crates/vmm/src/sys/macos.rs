@@ -1,0 +1,14 @@
+//! macOS.
+
+use std::io;
+
+use crate::control::Accelerator;
+
+pub(super) use super::unix::event_of;
+
+pub(super) const NATIVE: Accelerator = Accelerator::Hvf;
+
+/// The system confines a process by the entitlements that it was signed with.
+pub(super) fn confine() -> io::Result<()> {
+    Ok(())
+}
