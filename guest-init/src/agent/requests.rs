@@ -1,0 +1,69 @@
+//! What each request of the host does.
+
+use std::io;
+use std::path::Path;
+
+use protocol::{FailureKind, FromGuest, Reply, Request};
+
+use super::{Agent, SHUTDOWN_GRACE, uptime};
+use crate::boot::{CONTAINERS, TRASH, clock};
+use crate::container::cgroup::Cgroup;
+use crate::failure::{Outcome, invalid};
+
+impl Agent {
+    /// Handles one request: answers it, or leaves the answer to a shim. An error is the end of the connection.
+    pub(super) fn handle(&mut self, id: u64, request: Request) -> io::Result<()> {
+        if self.shutdown.is_some() {
+            return self.refuse(
+                id,
+                FailureKind::NotRunning,
+                "the machine is shutting down".to_owned(),
+            );
+        }
+        let result = match request {
+            Request::Start(spec) => match self.containers.start(&self.epoll, id, *spec) {
+                Ok(()) => return Ok(()),
+                Err(failure) => Err(failure),
+            },
+            Request::Exec { ref container, .. }
+            | Request::Signal { ref container, .. }
+            | Request::Resize { ref container, .. }
+            | Request::Pause { ref container, .. } => {
+                let container = container.clone();
+                match self.containers.pass_on(&self.epoll, &container, id, request) {
+                    Ok(()) => return Ok(()),
+                    Err(failure) => Err(failure),
+                }
+            }
+            Request::Remove { container } => self.remove(&container),
+            Request::SetClock { unix_time_ns } => clock::set(unix_time_ns).map(|()| Reply::Done),
+            Request::ReleaseLayers { diff_ids } => Ok(Reply::Released {
+                diff_ids: self.containers.layers.release(diff_ids),
+            }),
+            Request::Shutdown => match Cgroup::kill_all() {
+                Ok(()) => {
+                    self.shutdown = Some((id, uptime().saturating_add(SHUTDOWN_GRACE)));
+                    return Ok(());
+                }
+                Err(failure) => Err(failure),
+            },
+        };
+        let removed = matches!(result, Ok(Reply::Done));
+        self.control.send(&FromGuest::Reply { id, result })?;
+        if removed {
+            self.sweep();
+        }
+        Ok(())
+    }
+
+    fn remove(&self, container: &str) -> Outcome<Reply> {
+        super::containers::check_id(container)?;
+        if self.containers.is_known(container) {
+            return Err(invalid(format!(
+                "container {container} is running: stop it before it is removed"
+            )));
+        }
+        crate::trash::throw_away(&Path::new(CONTAINERS).join(container), Path::new(TRASH))
+            .map(|_| Reply::Done)
+    }
+}

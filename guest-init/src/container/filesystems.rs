@@ -1,0 +1,184 @@
+//! The file systems that every container has (OCI runtime spec, "Default Filesystems" and "Default Devices"),
+//! and those of the spec's own list.
+
+use std::os::fd::OwnedFd;
+use std::path::Path;
+
+use protocol::{ContainerSpec, Mount};
+use rustix::fs::{CWD, FileType, Mode, chmod, makedev, mknodat, symlink};
+use rustix::io::Errno;
+use rustix::mount::MountAttrFlags;
+
+use super::mounting::{self, attach, create};
+use crate::failure::{Context, Outcome, invalid};
+
+const NOSUID: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_NOSUID;
+const NODEV: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_NODEV;
+const NOEXEC: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_NOEXEC;
+const RDONLY: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_RDONLY;
+const CLOSED: MountAttrFlags = NOSUID.union(NODEV).union(NOEXEC);
+
+/// A node that was looked up in the guest's /dev while that could be seen.
+pub(super) struct Node {
+    pub(super) target: String,
+    pub(super) kind: FileType,
+    pub(super) device: u64,
+}
+
+/// /proc and /sys, which have to be the container's own.
+pub(super) fn mount_kernel() -> Outcome<()> {
+    put(
+        &create("proc", &[], CLOSED)?,
+        &mounting::plain_directory("/proc")?,
+        "/proc",
+    )?;
+    put(
+        &create("sysfs", &[], CLOSED | RDONLY)?,
+        &mounting::plain_directory("/sys")?,
+        "/sys",
+    )?;
+    // In the container's cgroup namespace by now, so this shows its own cgroup as the root.
+    put(
+        &create("cgroup2", &[], CLOSED | RDONLY)?,
+        &mounting::plain_directory("/sys/fs/cgroup")?,
+        "/sys/fs/cgroup",
+    )
+}
+
+/// /dev with all that is in it. `terminals` is the container's devpts; with a console its first terminal is
+/// /dev/console too.
+pub(super) fn mount_dev(
+    spec: &ContainerSpec,
+    terminals: &OwnedFd,
+    console: bool,
+    nodes: &[Node],
+) -> Outcome<()> {
+    let settings = [("mode", Some("755")), ("size", Some("65536k"))];
+    let dev = create(
+        "tmpfs",
+        &settings,
+        NOSUID | MountAttrFlags::MOUNT_ATTR_STRICTATIME,
+    )?;
+    put(&dev, &mounting::plain_directory("/dev")?, "/dev")?;
+    let standard = [
+        ("null", 1, 3),
+        ("zero", 1, 5),
+        ("full", 1, 7),
+        ("random", 1, 8),
+        ("urandom", 1, 9),
+        ("tty", 5, 0),
+    ];
+    for (name, major, minor) in standard {
+        make_node(
+            &format!("/dev/{name}"),
+            FileType::CharacterDevice,
+            makedev(major, minor),
+        )?;
+    }
+    for node in nodes {
+        if let Some(parent) = Path::new(&node.target).parent() {
+            mounting::directory(parent)?;
+        }
+        make_node(&node.target, node.kind, node.device)?;
+    }
+    let links = [
+        ("/proc/self/fd", "/dev/fd"),
+        ("/proc/self/fd/0", "/dev/stdin"),
+        ("/proc/self/fd/1", "/dev/stdout"),
+        ("/proc/self/fd/2", "/dev/stderr"),
+        ("/proc/kcore", "/dev/core"),
+        ("pts/ptmx", "/dev/ptmx"),
+    ];
+    for (target, link) in links {
+        symlink(target, link).context(|| format!("symlink {link}"))?;
+    }
+    put(
+        terminals,
+        &mounting::directory(Path::new("/dev/pts"))?,
+        "/dev/pts",
+    )?;
+    if console {
+        let first = mounting::copy_of("/dev/pts/0", false).context(|| "/dev/console".to_owned())?;
+        put(
+            &first,
+            &mounting::file(Path::new("/dev/console"))?,
+            "/dev/console",
+        )?;
+    }
+    let size = spec.shm_bytes.to_string();
+    let settings = [("mode", Some("1777")), ("size", Some(size.as_str()))];
+    put(
+        &create("tmpfs", &settings, CLOSED)?,
+        &mounting::directory(Path::new("/dev/shm"))?,
+        "/dev/shm",
+    )?;
+    put(
+        &create("mqueue", &[], CLOSED)?,
+        &mounting::directory(Path::new("/dev/mqueue"))?,
+        "/dev/mqueue",
+    )
+}
+
+/// The mounts of the spec, parents before children.
+pub(super) fn mount_listed(mounts: &[Mount]) -> Outcome<()> {
+    let mut ordered: Vec<_> = mounts
+        .iter()
+        .map(|Mount::Tmpfs { target, options }| (mounting::cleaned(target), options))
+        .collect();
+    ordered.sort_by_key(|(target, _)| target.components().count());
+    for (path, options) in ordered {
+        let name = path.display().to_string();
+        let target = mounting::directory(&path)?;
+        mounting::refuse_proc(&target, &name)?;
+        put(&tmpfs(options)?, &target, &name)?;
+    }
+    Ok(())
+}
+
+/// A tmpfs with mount(8) options.
+fn tmpfs(options: &[String]) -> Outcome<OwnedFd> {
+    let mut attributes = CLOSED;
+    let mut settings: Vec<(&str, Option<&str>)> = Vec::new();
+    for option in options
+        .iter()
+        .flat_map(|options| options.split(','))
+        .filter(|option| !option.is_empty())
+    {
+        match option {
+            "rw" => attributes -= RDONLY,
+            "ro" => attributes |= RDONLY,
+            "suid" => attributes -= NOSUID,
+            "nosuid" => attributes |= NOSUID,
+            "dev" => attributes -= NODEV,
+            "nodev" => attributes |= NODEV,
+            "exec" => attributes -= NOEXEC,
+            "noexec" => attributes |= NOEXEC,
+            "noatime" => attributes |= MountAttrFlags::MOUNT_ATTR_NOATIME,
+            "nodiratime" => attributes |= MountAttrFlags::MOUNT_ATTR_NODIRATIME,
+            "relatime" | "defaults" | "private" | "rprivate" => {}
+            _ => match option.split_once('=') {
+                Some((
+                    name @ ("size" | "mode" | "uid" | "gid" | "nr_inodes" | "nr_blocks" | "mpol"),
+                    value,
+                )) => {
+                    settings.push((name, Some(value)));
+                }
+                _ => return Err(invalid(format!("invalid tmpfs option {option:?}"))),
+            },
+        }
+    }
+    create("tmpfs", &settings, attributes)
+}
+
+fn put(mount: &OwnedFd, target: &OwnedFd, name: &str) -> Outcome<()> {
+    attach(mount, target).context(|| format!("mounting on {name}"))
+}
+
+fn make_node(path: &str, kind: FileType, device: u64) -> Outcome<()> {
+    let mode = Mode::from_raw_mode(0o666);
+    match mknodat(CWD, path, kind, mode, device) {
+        // Made already by the list of standard nodes.
+        Ok(()) | Err(Errno::EXIST) => chmod(path, mode).context(|| format!("chmod {path}")),
+        Err(errno) => Err(errno).context(|| format!("mknod {path}")),
+    }
+}
