@@ -1,0 +1,63 @@
+//! What sampan does, one behaviour a function.
+
+mod bad_registry;
+mod crash;
+mod exec;
+mod first_run;
+mod isolation;
+mod lifecycle;
+mod limits;
+mod streams;
+mod terminal;
+mod version;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use libtest_mimic::{Failed, Trial};
+
+use crate::world::{Shared, World};
+
+type Scenario = (&'static str, fn(&World));
+
+/// A list of scenarios under their own names.
+macro_rules! scenarios {
+    ($($name:ident),+ $(,)?) => {
+        /// The scenarios of this file.
+        pub const ALL: &[super::Scenario] = &[$((concat!(module_path!(), "::", stringify!($name)), $name)),+];
+    };
+}
+use scenarios;
+
+/// Every scenario as a trial. The shared world goes to those that leave it as it was.
+pub fn all(shared: &Shared) -> Vec<Trial> {
+    let in_shared = [
+        exec::ALL,
+        isolation::ALL,
+        lifecycle::ALL,
+        limits::ALL,
+        streams::ALL,
+        terminal::ALL,
+        version::ALL,
+    ];
+    let in_own = [bad_registry::ALL, crash::ALL, first_run::ALL];
+    let shared_trials = in_shared.into_iter().flatten().map(|&(name, scenario)| {
+        let shared = shared.clone();
+        trial(name, move || scenario(&shared.world()))
+    });
+    let own_trials = in_own
+        .into_iter()
+        .flatten()
+        .map(|&(name, scenario)| trial(name, move || scenario(&World::new())));
+    own_trials.chain(shared_trials).collect()
+}
+
+fn trial(name: &'static str, run: impl FnOnce() + Send + 'static) -> Trial {
+    let name = name.strip_prefix("e2e::scenarios::").unwrap_or(name);
+    Trial::test(name, move || {
+        catch_unwind(AssertUnwindSafe(run)).map_err(|panic| {
+            let text = panic.downcast_ref::<String>().cloned();
+            let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+            Failed::from(text.unwrap_or_else(|| "the scenario panicked".to_owned()))
+        })
+    })
+}

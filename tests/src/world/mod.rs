@@ -1,0 +1,168 @@
+//! What a scenario stands in: a home folder of its own, a registry, a service, and the `sampan` program.
+
+mod kind;
+mod output;
+mod registry;
+mod running;
+mod terminal;
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex};
+
+pub use kind::Kind;
+pub use output::Output;
+pub use registry::{Fault, Registry};
+pub use running::Running;
+pub use terminal::Terminal;
+
+/// The world that most scenarios share; made by the first that asks.
+#[derive(Clone, Default)]
+pub struct Shared {
+    world: Arc<Mutex<Option<Arc<World>>>>,
+}
+
+impl Shared {
+    /// The shared world.
+    pub fn world(&self) -> Arc<World> {
+        let mut world = self
+            .world
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        world.get_or_insert_with(|| Arc::new(World::new())).clone()
+    }
+
+    /// Ends the shared world's service.
+    pub fn stop(&self) {
+        self.world
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .take();
+    }
+}
+
+/// A home folder with its own service. Dropping it ends the service and deletes the folder.
+pub struct World {
+    home: tempfile::TempDir,
+    kind: Kind,
+    registry: Registry,
+}
+
+impl World {
+    /// A world in which nothing has happened yet: no service, no image.
+    pub fn new() -> Self {
+        Self::with_fault(None)
+    }
+
+    /// A world whose registry misbehaves.
+    pub fn with_fault(fault: Option<Fault>) -> Self {
+        let kind = Kind::from_environment();
+        let registry = Registry::start(&kind.images, fault);
+        // A unix socket's path has room for 107 bytes, so the folder's own is short.
+        let home = tempfile::Builder::new()
+            .prefix("sampan")
+            .tempdir_in("/tmp")
+            .unwrap();
+        let config = format!(
+            "architecture = \"{}\"\nacceleration = \"{}\"\n\n[mirrors]\n\"docker.io\" = [\"{}\"]\n",
+            kind.architecture,
+            kind.acceleration,
+            registry.url(),
+        );
+        fs::write(home.path().join("config.toml"), config).unwrap();
+        Self { home, kind, registry }
+    }
+
+    pub fn kind(&self) -> &Kind {
+        &self.kind
+    }
+
+    pub fn home(&self) -> &Path {
+        self.home.path()
+    }
+
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    fn command<I: IntoIterator<Item: AsRef<OsStr>>>(&self, arguments: I) -> Command {
+        let mut command = Command::new(&self.kind.program);
+        command
+            .args(arguments)
+            .env("SAMPAN_HOME", self.home())
+            .env("SAMPAN_SHARE", &self.kind.share)
+            .env_remove("DOCKER_HOST")
+            .env_remove("SAMPAN_HOST");
+        command
+    }
+
+    /// Runs `sampan` with these arguments and no input, to its end.
+    pub fn sampan<I: IntoIterator<Item: AsRef<OsStr>>>(&self, arguments: I) -> Output {
+        let mut command = self.command(arguments);
+        command.stdin(Stdio::null());
+        Output::of(&mut command)
+    }
+
+    /// Runs `sampan`, which has to succeed, and gives its standard output without the last line end.
+    pub fn ok<I: IntoIterator<Item: AsRef<OsStr>>>(&self, arguments: I) -> String {
+        let output = self.sampan(arguments);
+        assert_eq!(output.code, Some(0), "{output}");
+        output.stdout.trim_end().to_owned()
+    }
+
+    /// Starts `sampan` with pipes for its three streams.
+    pub fn start<I: IntoIterator<Item: AsRef<OsStr>>>(&self, arguments: I) -> Running {
+        Running::start(self.command(arguments))
+    }
+
+    /// Runs `sampan` until its first line of output, then closes the pipe and waits for its end.
+    pub fn first_line<I: IntoIterator<Item: AsRef<OsStr>>>(&self, arguments: I) -> String {
+        running::first_line(self.command(arguments))
+    }
+
+    /// Starts `sampan` on a terminal of its own.
+    pub fn terminal<I: IntoIterator<Item: AsRef<OsStr>>>(&self, arguments: I) -> Terminal {
+        let arguments: Vec<_> = arguments
+            .into_iter()
+            .map(|argument| argument.as_ref().to_owned())
+            .collect();
+        Terminal::start(
+            &self.kind.program,
+            &arguments,
+            &[
+                ("SAMPAN_HOME", self.home().as_os_str()),
+                ("SAMPAN_SHARE", self.kind.share.as_os_str()),
+            ],
+        )
+    }
+
+    /// One value of a container or an image, by a JSON pointer into `sampan inspect`.
+    pub fn inspect(&self, name: &str, pointer: &str) -> serde_json::Value {
+        let text = self.ok(["inspect", name]);
+        let value: serde_json::Value = serde_json::from_str(&text).unwrap();
+        value[0]
+            .pointer(pointer)
+            .unwrap_or_else(|| panic!("{pointer} is not in {text}"))
+            .clone()
+    }
+
+    /// The process ID of the service.
+    pub fn service_pid(&self) -> i32 {
+        let inspection: serde_json::Value = serde_json::from_str(&self.ok(["machine", "inspect"])).unwrap();
+        inspection["ServicePid"].as_i64().unwrap() as i32
+    }
+
+    /// The process ID of the machine's own process.
+    pub fn machine_pid(&self) -> i32 {
+        let inspection: serde_json::Value = serde_json::from_str(&self.ok(["machine", "inspect"])).unwrap();
+        inspection["Pid"].as_i64().unwrap() as i32
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        let _ = self.sampan(["service", "stop"]);
+    }
+}
