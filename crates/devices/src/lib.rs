@@ -8,6 +8,8 @@ pub mod blk;
 pub mod console;
 pub mod device;
 mod event;
+#[cfg(any(test, feature = "hostile"))]
+pub mod hostile;
 pub mod legacy;
 pub mod queue;
 pub mod rng;

@@ -24,8 +24,8 @@ use virtio_bindings::virtio_ids::VIRTIO_ID_VSOCK;
 
 use crate::device::{ActivateError, Activation, RING_FEATURES, VirtioDevice, read_config_bytes};
 use crate::worker::{Worker, check_queues};
-use host::Folder;
-#[cfg(feature = "hostile")]
+pub(crate) use host::Folder;
+#[cfg(any(test, feature = "hostile"))]
 pub(crate) use switch::Switch;
 
 /// To the guest, from the guest, events.
