@@ -16,7 +16,10 @@ mod loader;
 pub mod machine;
 mod native;
 mod process;
+mod qemu;
 mod sys;
+#[cfg(target_os = "linux")]
+mod vhost_user;
 mod x86_64;
 
 pub use acceleration::{Acceleration, Choice, ChooseError, UnknownAcceleration, choose, find_qemu};

@@ -9,7 +9,7 @@ use devices::blk::Layers;
 use crate::console::Console;
 use crate::control::{Accelerator, Event, Inspection, MachineConfig, StopReason};
 use crate::device_set::machine_devices;
-use crate::native;
+use crate::{native, qemu};
 
 /// A machine that runs, whoever executes its instructions. Dropping it stops it.
 pub trait Machine: Send {
@@ -59,7 +59,7 @@ impl Parts {
 /// Boots a machine the way that its configuration names. The guest runs when this returns.
 pub fn start(parts: Parts) -> Result<Box<dyn Machine>, StartError> {
     match parts.config.accelerator {
-        Accelerator::Tcg => Err(StartError::new("no qemu")),
+        Accelerator::Tcg => qemu::start(parts),
         Accelerator::Kvm | Accelerator::Hvf | Accelerator::Whp => native::start(parts),
     }
 }
