@@ -45,6 +45,10 @@ pub struct Hello {
     pub boot_ns: u64,
     /// What could not be set up, in words for the user. The machine then runs no containers.
     pub problem: Option<String>,
+    /// IDs of the containers that have something on the data disk, at most 8192. The host has those removed
+    /// that it does not know (any more).
+    #[serde(default)]
+    pub containers: Vec<String>,
 }
 
 /// Accepts a guest.
