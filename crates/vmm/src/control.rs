@@ -44,7 +44,7 @@ pub struct MachineConfig {
     pub directory: PathBuf,
     /// The raw image of the data disk.
     pub data_disk: PathBuf,
-    /// Makes the kernel talk on its console from the first line on. Without it the console carries warnings and
+    /// Makes the kernel talk on its console from the first line on. Without it the console carries errors and
     /// panics only.
     pub verbose_console: bool,
 }

@@ -25,7 +25,7 @@ const MAX_LINE: u64 = 1 << 20;
 /// Runs a machine as the service says on stdin, until it has stopped. Blocks all the while. An error is one of
 /// stdout; whatever goes wrong with the machine is told there.
 pub fn run_process() -> io::Result<()> {
-    serve(io::stdin(), &mut io::stdout(), machine::start)
+    serve(io::stdin(), &mut io::stdout(), start_confined)
 }
 
 /// What the loop is told.
@@ -37,6 +37,16 @@ enum Message {
 }
 
 type StartMachine = fn(Parts) -> Result<Box<dyn Machine>, StartError>;
+
+fn start_confined(parts: Parts) -> Result<Box<dyn Machine>, StartError> {
+    // An emulated guest runs in QEMU's process, not in this one.
+    let guest_runs_here = parts.config.accelerator != Accelerator::Tcg;
+    let machine = machine::start(parts)?;
+    if guest_runs_here && let Err(error) = sys::confine() {
+        tracing::warn!("the machine's process is not confined: {error}");
+    }
+    Ok(machine)
+}
 
 fn serve(input: impl Read + Send + 'static, output: &mut impl Write, start: StartMachine) -> io::Result<()> {
     let (sender, messages) = mpsc::channel();
@@ -108,12 +118,7 @@ impl Process {
         });
         let parts = Parts::new(config, Arc::new(console), events, &layers)?;
         let device_names = parts.devices.iter().map(|device| device.name.clone()).collect();
-        let emulated = parts.config.accelerator == Accelerator::Tcg;
         let machine = start(parts)?;
-        // An emulated guest is QEMU's, which confines itself.
-        if !emulated && let Err(error) = sys::confine() {
-            tracing::warn!("the machine's process is not confined: {error}");
-        }
         Ok(Self {
             machine,
             layers,
