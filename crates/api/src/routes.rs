@@ -8,19 +8,24 @@ mod machines;
 mod streams;
 mod system;
 
+use std::sync::Arc;
+
 use engine::{Engine, Filters};
 use hyper::body::Incoming;
 use hyper::{Method, Request};
 use percent_encoding::percent_decode_str;
+use tokio::sync::Notify;
 
 use crate::body::Response;
 use crate::error::{ApiError, Result};
 use crate::query::Query;
+use crate::server::State;
 use crate::version::ApiVersion;
 
 /// A request on its way to its handler.
 pub(crate) struct Call {
     engine: Engine,
+    stop: Arc<Notify>,
     version: ApiVersion,
     query: Query,
     request: Request<Incoming>,
@@ -34,7 +39,7 @@ impl Call {
 
 /// Finds the handler of a path, which is without its version here.
 pub(crate) async fn dispatch(
-    engine: Engine,
+    state: State,
     version: ApiVersion,
     path: &str,
     request: Request<Incoming>,
@@ -51,8 +56,10 @@ pub(crate) async fn dispatch(
         .map_err(|_| ApiError::page_not_found())?;
     let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
     let method = request.method().clone();
+    let State { engine, stop } = state;
     let call = Call {
         engine,
+        stop,
         version,
         query: Query::parse(request.uri().query()),
         request,
@@ -109,6 +116,7 @@ pub(crate) async fn dispatch(
         }
         ("DELETE", ["images", name @ ..]) if !name.is_empty() => images::remove(call, &name.join("/")).await,
 
+        ("POST", ["sampan", "service", "stop"]) => Ok(machines::stop_service(&call)),
         ("GET", ["sampan", "doctor"]) => machines::doctor(call).await,
         ("GET", ["sampan", "machines", machine, "json"]) => machines::inspect(call, machine).await,
         ("POST", ["sampan", "machines", machine, "start"]) => machines::start(call, machine).await,

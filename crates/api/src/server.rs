@@ -49,6 +49,7 @@ impl Drop for Permit {
 pub struct Server {
     engine: Engine,
     listener: Listener,
+    stop: Arc<Notify>,
 }
 
 impl Server {
@@ -58,14 +59,22 @@ impl Server {
         Ok(Self {
             engine,
             listener: Listener::bind(path)?,
+            stop: Arc::new(Notify::new()),
         })
     }
 
-    /// Serves until `shutdown` is done. Connections that are open then are left to the runtime.
+    /// Serves until `shutdown` is done, or a client asks for the end (`POST /sampan/service/stop`). Connections
+    /// that are open then are left to the runtime.
     pub async fn run(mut self, shutdown: impl Future<Output = ()>) -> Result<(), ServeError> {
         let places = Arc::new(Semaphore::new(limits::CONNECTIONS));
         let ended = Arc::new(Notify::new());
-        let mut shutdown = std::pin::pin!(shutdown);
+        let stop = self.stop.clone();
+        let mut shutdown = std::pin::pin!(async move {
+            tokio::select! {
+                () = shutdown => {}
+                () = stop.notified() => tracing::info!("a client asked for the end"),
+            }
+        });
         loop {
             let accepted = tokio::select! {
                 () = &mut shutdown => return Ok(()),
@@ -73,7 +82,11 @@ impl Server {
             };
             match accepted {
                 Ok((stream, permit)) => {
-                    tokio::spawn(connection(self.engine.clone(), stream, permit));
+                    let state = State {
+                        engine: self.engine.clone(),
+                        stop: self.stop.clone(),
+                    };
+                    tokio::spawn(connection(state, stream, permit));
                 }
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                 Err(error) if places.available_permits() < limits::CONNECTIONS => {
@@ -105,7 +118,15 @@ impl Server {
     }
 }
 
-async fn connection(engine: Engine, stream: Stream, permit: Arc<Permit>) {
+/// What every request can reach.
+#[derive(Clone)]
+pub(crate) struct State {
+    pub(crate) engine: Engine,
+    /// Ends the server.
+    pub(crate) stop: Arc<Notify>,
+}
+
+async fn connection(state: State, stream: Stream, permit: Arc<Permit>) {
     let opened = match tokio::time::timeout(limits::HEAD_TIMEOUT, Opened::read(stream)).await {
         Ok(Ok(opened)) => opened,
         Ok(Err(_)) | Err(_) => return,
@@ -116,8 +137,8 @@ async fn connection(engine: Engine, stream: Stream, permit: Arc<Permit>) {
         if without_upgrade.swap(false, Ordering::Relaxed) {
             request.extensions_mut().insert(WithoutUpgrade);
         }
-        let engine = engine.clone();
-        async move { Ok::<Response, Infallible>(answer(engine, request).await) }
+        let state = state.clone();
+        async move { Ok::<Response, Infallible>(answer(state, request).await) }
     });
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -132,10 +153,10 @@ async fn connection(engine: Engine, stream: Stream, permit: Arc<Permit>) {
     }
 }
 
-async fn answer(engine: Engine, request: Request<Incoming>) -> Response {
+async fn answer(state: State, request: Request<Incoming>) -> Response {
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let answered = match version::split(&path) {
-        Ok((version, path)) => routes::dispatch(engine, version, path, request).await,
+        Ok((version, path)) => routes::dispatch(state, version, path, request).await,
         Err(unsupported) => Err(unsupported.into()),
     };
     let mut response = match answered {

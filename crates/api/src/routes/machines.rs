@@ -43,3 +43,10 @@ pub(super) async fn stop(call: Call, machine: &str) -> Result<Response> {
 pub(super) async fn doctor(call: Call) -> Result<Response> {
     Ok(body::json(StatusCode::OK, &call.engine.doctor().await))
 }
+
+/// `POST /sampan/service/stop`: ends the service in an orderly way, machines and all. The answer ends with it,
+/// so that a client knows when another can be started.
+pub(super) fn stop_service(call: &Call) -> Response {
+    call.stop.notify_one();
+    body::stream(body::JSON, futures_util::stream::pending())
+}

@@ -1,0 +1,292 @@
+//! The command line: Docker's commands with Docker's flags, and sampan's own.
+
+mod container;
+mod image;
+mod machine;
+mod normalize;
+mod refusal;
+
+use std::ffi::OsString;
+
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+
+pub(crate) use container::ContainerFlags;
+pub(crate) use container::{
+    AttachArguments, CreateArguments, ExecArguments, KillArguments, LogsArguments, Names, PsArguments,
+    RenameArguments, RmArguments, RunArguments, StartArguments, StopArguments,
+};
+pub(crate) use image::{
+    EventsArguments, FormatArguments, ImagesArguments, InspectArguments, LoadArguments, PullArguments,
+    RmiArguments, SaveArguments, TagArguments,
+};
+pub(crate) use machine::{
+    DoctorArguments, MachineCommand, MachineInspectArguments, MachineStartArguments, ServiceArguments,
+};
+
+use crate::failure::Failure;
+
+/// Linux containers on this laptop, in a machine of their own.
+#[derive(Debug, Parser)]
+#[command(
+    name = "sampan",
+    version,
+    max_term_width = 110,
+    disable_help_subcommand = true
+)]
+#[command(override_usage = "sampan [OPTIONS] COMMAND")]
+#[command(after_help = "Run 'sampan COMMAND --help' for more information on a command.")]
+pub(crate) struct Arguments {
+    /// Engine to connect to (unix:///path/of/the.sock)
+    #[arg(short = 'H', long, value_name = "ADDRESS")]
+    pub(crate) host: Option<String>,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Create and run a new container from an image
+    #[command(override_usage = "sampan run [OPTIONS] IMAGE [COMMAND] [ARG...]")]
+    Run(Box<RunArguments>),
+    /// Execute a command in a running container
+    #[command(override_usage = "sampan exec [OPTIONS] CONTAINER COMMAND [ARG...]")]
+    Exec(ExecArguments),
+    /// List containers
+    #[command(override_usage = "sampan ps [OPTIONS]", alias = "ls")]
+    Ps(PsArguments),
+    /// Download an image from a registry
+    #[command(override_usage = "sampan pull [OPTIONS] NAME[:TAG|@DIGEST]")]
+    Pull(PullArguments),
+    /// List images
+    #[command(override_usage = "sampan images [OPTIONS] [REPOSITORY[:TAG]]")]
+    Images(ImagesArguments),
+    /// Show the version of sampan, and why the server is what it is
+    #[command(override_usage = "sampan version [OPTIONS]")]
+    Version(FormatArguments),
+    /// Display system-wide information
+    #[command(override_usage = "sampan info [OPTIONS]")]
+    Info(FormatArguments),
+
+    /// Attach local standard input, output, and error streams to a running container
+    #[command(override_usage = "sampan attach [OPTIONS] CONTAINER")]
+    Attach(AttachArguments),
+    /// Create a new container
+    #[command(override_usage = "sampan create [OPTIONS] IMAGE [COMMAND] [ARG...]")]
+    Create(Box<CreateArguments>),
+    /// Get real time events from the server
+    #[command(override_usage = "sampan events [OPTIONS]")]
+    Events(EventsArguments),
+    /// Return low-level information on containers and images
+    #[command(override_usage = "sampan inspect [OPTIONS] NAME|ID [NAME|ID...]")]
+    Inspect(InspectArguments),
+    /// Kill one or more running containers
+    #[command(override_usage = "sampan kill [OPTIONS] CONTAINER [CONTAINER...]")]
+    Kill(KillArguments),
+    /// Load an image from a tar archive or STDIN
+    #[command(override_usage = "sampan load [OPTIONS]")]
+    Load(LoadArguments),
+    /// Fetch the logs of a container
+    #[command(override_usage = "sampan logs [OPTIONS] CONTAINER")]
+    Logs(LogsArguments),
+    /// Pause all processes within one or more containers
+    #[command(override_usage = "sampan pause CONTAINER [CONTAINER...]")]
+    Pause(Names),
+    /// Rename a container
+    #[command(override_usage = "sampan rename CONTAINER NEW_NAME")]
+    Rename(RenameArguments),
+    /// Restart one or more containers
+    #[command(override_usage = "sampan restart [OPTIONS] CONTAINER [CONTAINER...]")]
+    Restart(StopArguments),
+    /// Remove one or more containers
+    #[command(override_usage = "sampan rm [OPTIONS] CONTAINER [CONTAINER...]")]
+    Rm(RmArguments),
+    /// Remove one or more images
+    #[command(override_usage = "sampan rmi [OPTIONS] IMAGE [IMAGE...]")]
+    Rmi(RmiArguments),
+    /// Save one or more images to a tar archive (streamed to STDOUT by default)
+    #[command(override_usage = "sampan save [OPTIONS] IMAGE [IMAGE...]")]
+    Save(SaveArguments),
+    /// Start one or more stopped containers
+    #[command(override_usage = "sampan start [OPTIONS] CONTAINER [CONTAINER...]")]
+    Start(StartArguments),
+    /// Stop one or more running containers
+    #[command(override_usage = "sampan stop [OPTIONS] CONTAINER [CONTAINER...]")]
+    Stop(StopArguments),
+    /// Create a tag TARGET_IMAGE that refers to SOURCE_IMAGE
+    #[command(override_usage = "sampan tag SOURCE_IMAGE[:TAG] TARGET_IMAGE[:TAG]")]
+    Tag(TagArguments),
+    /// Unpause all processes within one or more containers
+    #[command(override_usage = "sampan unpause CONTAINER [CONTAINER...]")]
+    Unpause(Names),
+    /// Block until one or more containers stop, then print their exit codes
+    #[command(override_usage = "sampan wait CONTAINER [CONTAINER...]")]
+    Wait(Names),
+
+    /// Start, stop and inspect the machines that containers run in
+    #[command(subcommand, override_usage = "sampan machine COMMAND")]
+    Machine(MachineCommand),
+    /// Check this host, its hypervisor and sampan's data, and say what to do about each finding
+    #[command(override_usage = "sampan doctor [OPTIONS]")]
+    Doctor(DoctorArguments),
+    /// Run the service in the foreground (clients start it by themselves)
+    #[command(override_usage = "sampan service [OPTIONS]")]
+    Service(ServiceArguments),
+    /// Print a completion script for a shell
+    #[command(override_usage = "sampan completion SHELL")]
+    Completion {
+        /// The shell: bash, zsh, fish, powershell or elvish
+        shell: clap_complete::Shell,
+    },
+    /// Run one machine for the service
+    #[command(hide = true)]
+    Vmm,
+}
+
+/// Reads the command line. What is not understood is refused as Docker refuses it; help is printed.
+pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Arguments, Failure> {
+    let command = Arguments::command();
+    let arguments = normalize::switches(&command, arguments.into_iter().collect());
+    command
+        .try_get_matches_from(&arguments)
+        .and_then(|matches| Arguments::from_arg_matches(&matches))
+        .map_err(|error| refusal::failure(&error, &arguments))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(line: &str) -> Result<Arguments, Failure> {
+        parse(line.split_whitespace().map(OsString::from))
+    }
+
+    fn run(line: &str) -> RunArguments {
+        match parsed(line).unwrap().command {
+            Command::Run(run) => *run,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_command_line_contradicts_itself_nowhere() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn flags_stop_at_the_image() {
+        let run = run("sampan run -it --rm alpine ls -l --name x --rm=false");
+        assert!(run.container.interactive && run.container.tty && run.container.rm);
+        assert_eq!(run.container.name, None);
+        assert_eq!(
+            run.container.image_and_command,
+            ["alpine", "ls", "-l", "--name", "x", "--rm=false"]
+        );
+    }
+
+    #[test]
+    fn short_flags_combine_and_a_value_can_be_stuck_to_the_last() {
+        let run = run("sampan run -itd -eA=1 -e B -w/tmp -u 1:2 alpine");
+        assert!(run.container.interactive && run.container.tty && run.detach);
+        assert_eq!(run.container.env, ["A=1", "B"]);
+        assert_eq!(run.container.workdir.as_deref(), Some("/tmp"));
+        assert_eq!(run.container.user.as_deref(), Some("1:2"));
+    }
+
+    #[test]
+    fn a_double_dash_ends_the_flags() {
+        let run = run("sampan run --rm -- alpine -x");
+        assert_eq!(run.container.image_and_command, ["alpine", "-x"]);
+    }
+
+    #[test]
+    fn switches_take_true_and_false() {
+        let run = run("sampan run --rm=false --tty=true --sig-proxy=false alpine");
+        assert!(!run.container.rm && run.container.tty && !run.sig_proxy);
+    }
+
+    #[test]
+    fn h_is_the_hostname_in_run() {
+        assert_eq!(
+            run("sampan run -h web alpine").container.hostname.as_deref(),
+            Some("web")
+        );
+    }
+
+    #[test]
+    fn values_that_look_like_flags_belong_to_their_flag() {
+        let run = run("sampan run --memory-swap -1 --pids-limit -1 alpine");
+        assert_eq!(run.container.memory_swap.as_deref(), Some("-1"));
+        assert_eq!(run.container.pids_limit, Some(-1));
+    }
+
+    #[test]
+    fn flags_can_follow_names_where_no_command_is_run() {
+        match parsed("sampan rm one -f two").unwrap().command {
+            Command::Rm(rm) => assert_eq!((rm.force, rm.containers.len()), (true, 2)),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn an_unknown_flag_is_refused_in_dockers_form() {
+        let failure = parsed("sampan run --foo alpine").unwrap_err();
+        assert_eq!(
+            failure.message,
+            "unknown flag: --foo\n\nUsage:  sampan run [OPTIONS] IMAGE [COMMAND] [ARG...]\n\n\
+             Run 'sampan run --help' for more information"
+        );
+        assert_eq!(failure.code, 125);
+    }
+
+    #[test]
+    fn a_missing_image_is_refused_in_dockers_form() {
+        let failure = parsed("sampan run").unwrap_err();
+        assert_eq!(
+            failure.message,
+            "sampan: 'sampan run' requires at least 1 argument\n\n\
+             Usage:  sampan run [OPTIONS] IMAGE [COMMAND] [ARG...]\n\n\
+             See 'sampan run --help' for more information"
+        );
+        assert_eq!(failure.code, 1);
+    }
+
+    #[test]
+    fn exec_needs_a_command() {
+        let failure = parsed("sampan exec web").unwrap_err();
+        assert!(
+            failure
+                .message
+                .contains("'sampan exec' requires at least 2 arguments"),
+            "{}",
+            failure.message
+        );
+    }
+
+    #[test]
+    fn a_command_that_takes_no_arguments_says_so() {
+        let failure = parsed("sampan ps web").unwrap_err();
+        assert!(
+            failure
+                .message
+                .starts_with("sampan: 'sampan ps' accepts no arguments"),
+            "{}",
+            failure.message
+        );
+    }
+
+    #[test]
+    fn an_unknown_command_is_named() {
+        let failure = parsed("sampan foo").unwrap_err();
+        assert_eq!(
+            failure.message,
+            "sampan: unknown command: sampan foo\n\nRun 'sampan --help' for more information"
+        );
+    }
+
+    #[test]
+    fn a_bad_value_names_its_flag() {
+        let failure = parsed("sampan run --pids-limit many alpine").unwrap_err();
+        assert!(failure.message.contains("--pids-limit"), "{}", failure.message);
+        assert_eq!(failure.code, 125);
+    }
+}

@@ -1,0 +1,438 @@
+//! Flags of the commands about containers.
+
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args};
+
+/// Names or IDs of containers.
+#[derive(Debug, Args)]
+pub(crate) struct Names {
+    #[arg(required = true, value_name = "CONTAINER")]
+    pub(crate) containers: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(disable_help_flag = true)]
+pub(crate) struct RunArguments {
+    /// Run container in background and print container ID
+    #[arg(short, long)]
+    pub(crate) detach: bool,
+    /// Override the key sequence for detaching a container
+    #[arg(long, value_name = "KEYS")]
+    pub(crate) detach_keys: Option<String>,
+    /// Proxy received signals to the process
+    #[arg(long, default_value_t = true, action = ArgAction::Set, num_args = 0..=1, require_equals = true,
+          default_missing_value = "true", value_name = "BOOL", hide_possible_values = true)]
+    pub(crate) sig_proxy: bool,
+    #[command(flatten)]
+    pub(crate) container: ContainerFlags,
+}
+
+#[derive(Debug, Args)]
+#[command(disable_help_flag = true)]
+pub(crate) struct CreateArguments {
+    #[command(flatten)]
+    pub(crate) container: ContainerFlags,
+}
+
+/// What `run` and `create` share.
+#[derive(Debug, Args)]
+pub(crate) struct ContainerFlags {
+    /// Print usage
+    #[arg(long, action = ArgAction::HelpLong)]
+    pub(crate) help: Option<bool>,
+    /// Add a custom host-to-IP mapping (host:ip)
+    #[arg(long, value_name = "LIST")]
+    pub(crate) add_host: Vec<String>,
+    /// Add an annotation to the container
+    #[arg(long, value_name = "MAP")]
+    pub(crate) annotation: Vec<String>,
+    /// Attach to STDIN, STDOUT or STDERR
+    #[arg(short, long, value_name = "LIST", ignore_case = true, value_parser = ["stdin", "stdout", "stderr"])]
+    pub(crate) attach: Vec<String>,
+    /// Block IO (relative weight), between 10 and 1000, or 0 to disable
+    #[arg(long, value_name = "WEIGHT")]
+    pub(crate) blkio_weight: Option<u16>,
+    /// Add Linux capabilities
+    #[arg(long, value_name = "LIST")]
+    pub(crate) cap_add: Vec<String>,
+    /// Drop Linux capabilities
+    #[arg(long, value_name = "LIST")]
+    pub(crate) cap_drop: Vec<String>,
+    /// Optional parent cgroup for the container
+    #[arg(long, value_name = "PATH")]
+    pub(crate) cgroup_parent: Option<String>,
+    /// Cgroup namespace to use (host|private)
+    #[arg(long, value_name = "MODE")]
+    pub(crate) cgroupns: Option<String>,
+    /// Write the container ID to the file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) cidfile: Option<PathBuf>,
+    /// Limit CPU CFS (Completely Fair Scheduler) period
+    #[arg(long, value_name = "MICROSECONDS")]
+    pub(crate) cpu_period: Option<i64>,
+    /// Limit CPU CFS (Completely Fair Scheduler) quota
+    #[arg(long, value_name = "MICROSECONDS", allow_hyphen_values = true)]
+    pub(crate) cpu_quota: Option<i64>,
+    /// CPU shares (relative weight)
+    #[arg(short, long, value_name = "WEIGHT")]
+    pub(crate) cpu_shares: Option<i64>,
+    /// Number of CPUs
+    #[arg(long, value_name = "DECIMAL")]
+    pub(crate) cpus: Option<String>,
+    /// CPUs in which to allow execution (0-3, 0,1)
+    #[arg(long, value_name = "CPUS")]
+    pub(crate) cpuset_cpus: Option<String>,
+    /// MEMs in which to allow execution (0-3, 0,1)
+    #[arg(long, value_name = "NODES")]
+    pub(crate) cpuset_mems: Option<String>,
+    /// Add a device of the machine to the container
+    #[arg(long, value_name = "LIST")]
+    pub(crate) device: Vec<String>,
+    /// Add a rule to the cgroup allowed devices list
+    #[arg(long, value_name = "LIST")]
+    pub(crate) device_cgroup_rule: Vec<String>,
+    /// Limit read rate (bytes per second) from a device
+    #[arg(long, value_name = "LIST")]
+    pub(crate) device_read_bps: Vec<String>,
+    /// Limit read rate (IO per second) from a device
+    #[arg(long, value_name = "LIST")]
+    pub(crate) device_read_iops: Vec<String>,
+    /// Limit write rate (bytes per second) to a device
+    #[arg(long, value_name = "LIST")]
+    pub(crate) device_write_bps: Vec<String>,
+    /// Limit write rate (IO per second) to a device
+    #[arg(long, value_name = "LIST")]
+    pub(crate) device_write_iops: Vec<String>,
+    /// Set custom DNS servers
+    #[arg(long, value_name = "LIST")]
+    pub(crate) dns: Vec<String>,
+    /// Set DNS options
+    #[arg(long, value_name = "LIST")]
+    pub(crate) dns_option: Vec<String>,
+    /// Set custom DNS search domains
+    #[arg(long, value_name = "LIST")]
+    pub(crate) dns_search: Vec<String>,
+    /// Container NIS domain name
+    #[arg(long, value_name = "NAME")]
+    pub(crate) domainname: Option<String>,
+    /// Overwrite the default ENTRYPOINT of the image
+    #[arg(long, value_name = "PROGRAM")]
+    pub(crate) entrypoint: Option<String>,
+    /// Set environment variables
+    #[arg(short, long, value_name = "LIST", allow_hyphen_values = true)]
+    pub(crate) env: Vec<String>,
+    /// Read in a file of environment variables
+    #[arg(long, value_name = "FILE")]
+    pub(crate) env_file: Vec<PathBuf>,
+    /// Expose a port or a range of ports
+    #[arg(long, value_name = "LIST")]
+    pub(crate) expose: Vec<String>,
+    /// Add additional groups to join
+    #[arg(long, value_name = "LIST")]
+    pub(crate) group_add: Vec<String>,
+    /// Container host name
+    #[arg(short = 'h', long, value_name = "NAME")]
+    pub(crate) hostname: Option<String>,
+    /// Run an init inside the container that forwards signals and reaps processes
+    #[arg(long)]
+    pub(crate) init: bool,
+    /// Keep STDIN open even if not attached
+    #[arg(short, long)]
+    pub(crate) interactive: bool,
+    /// IPC mode to use
+    #[arg(long, value_name = "MODE")]
+    pub(crate) ipc: Option<String>,
+    /// Set meta data on a container
+    #[arg(short, long, value_name = "LIST")]
+    pub(crate) label: Vec<String>,
+    /// Read in a line delimited file of labels
+    #[arg(long, value_name = "FILE")]
+    pub(crate) label_file: Vec<PathBuf>,
+    /// Logging driver for the container
+    #[arg(long, value_name = "NAME")]
+    pub(crate) log_driver: Option<String>,
+    /// Log driver options
+    #[arg(long, value_name = "LIST")]
+    pub(crate) log_opt: Vec<String>,
+    /// Memory limit
+    #[arg(short, long, value_name = "BYTES")]
+    pub(crate) memory: Option<String>,
+    /// Memory soft limit
+    #[arg(long, value_name = "BYTES")]
+    pub(crate) memory_reservation: Option<String>,
+    /// Swap limit equal to memory plus swap: '-1' to enable unlimited swap
+    #[arg(long, value_name = "BYTES", allow_hyphen_values = true)]
+    pub(crate) memory_swap: Option<String>,
+    /// Tune container memory swappiness (0 to 100)
+    #[arg(long, value_name = "NUMBER", allow_hyphen_values = true)]
+    pub(crate) memory_swappiness: Option<i64>,
+    /// Attach a filesystem mount to the container
+    #[arg(long, value_name = "MOUNT")]
+    pub(crate) mount: Vec<String>,
+    /// Assign a name to the container
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// Connect a container to a network
+    #[arg(long, value_name = "NETWORK", visible_alias = "net")]
+    pub(crate) network: Option<String>,
+    /// Disable OOM Killer
+    #[arg(long)]
+    pub(crate) oom_kill_disable: bool,
+    /// Tune the machine's OOM preferences (-1000 to 1000)
+    #[arg(long, value_name = "NUMBER", allow_hyphen_values = true)]
+    pub(crate) oom_score_adj: Option<i64>,
+    /// PID namespace to use
+    #[arg(long, value_name = "MODE")]
+    pub(crate) pid: Option<String>,
+    /// Tune container pids limit (set -1 for unlimited)
+    #[arg(long, value_name = "NUMBER", allow_hyphen_values = true)]
+    pub(crate) pids_limit: Option<i64>,
+    /// Platform of the image and the machine, such as linux/arm64
+    #[arg(long, value_name = "PLATFORM", env = "DOCKER_DEFAULT_PLATFORM")]
+    pub(crate) platform: Option<String>,
+    /// Give extended privileges to this container
+    #[arg(long)]
+    pub(crate) privileged: bool,
+    /// Publish a container's port(s) to the host
+    #[arg(short = 'p', long, value_name = "LIST")]
+    pub(crate) publish: Vec<String>,
+    /// Publish all exposed ports to random ports
+    #[arg(short = 'P', long)]
+    pub(crate) publish_all: bool,
+    /// Pull image before running
+    #[arg(long, value_name = "WHEN", default_value = "missing", value_parser = ["always", "missing", "never"])]
+    pub(crate) pull: String,
+    /// Suppress the pull output
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+    /// Mount the container's root filesystem as read only
+    #[arg(long)]
+    pub(crate) read_only: bool,
+    /// Restart policy to apply when a container exits
+    #[arg(long, value_name = "POLICY")]
+    pub(crate) restart: Option<String>,
+    /// Automatically remove the container when it exits
+    #[arg(long)]
+    pub(crate) rm: bool,
+    /// Runtime to use for this container
+    #[arg(long, value_name = "NAME")]
+    pub(crate) runtime: Option<String>,
+    /// Security Options
+    #[arg(long, value_name = "LIST")]
+    pub(crate) security_opt: Vec<String>,
+    /// Size of /dev/shm
+    #[arg(long, value_name = "BYTES")]
+    pub(crate) shm_size: Option<String>,
+    /// Signal to stop the container
+    #[arg(long, value_name = "SIGNAL")]
+    pub(crate) stop_signal: Option<String>,
+    /// Timeout (in seconds) to stop a container
+    #[arg(long, value_name = "SECONDS", allow_hyphen_values = true)]
+    pub(crate) stop_timeout: Option<i64>,
+    /// Sysctl options
+    #[arg(long, value_name = "MAP")]
+    pub(crate) sysctl: Vec<String>,
+    /// Mount a tmpfs directory
+    #[arg(long, value_name = "LIST")]
+    pub(crate) tmpfs: Vec<String>,
+    /// Allocate a pseudo-TTY
+    #[arg(short, long)]
+    pub(crate) tty: bool,
+    /// Ulimit options
+    #[arg(long, value_name = "ULIMIT")]
+    pub(crate) ulimit: Vec<String>,
+    /// Username or UID (format: <name|uid>[:<group|gid>])
+    #[arg(short, long, value_name = "USER")]
+    pub(crate) user: Option<String>,
+    /// User namespace to use
+    #[arg(long, value_name = "MODE")]
+    pub(crate) userns: Option<String>,
+    /// UTS namespace to use
+    #[arg(long, value_name = "MODE")]
+    pub(crate) uts: Option<String>,
+    /// Bind mount a volume
+    #[arg(short, long, value_name = "LIST")]
+    pub(crate) volume: Vec<String>,
+    /// Mount volumes from the specified container(s)
+    #[arg(long, value_name = "LIST")]
+    pub(crate) volumes_from: Vec<String>,
+    /// Working directory inside the container
+    #[arg(short, long, value_name = "PATH")]
+    pub(crate) workdir: Option<String>,
+    /// The image, and the command to run in place of its own
+    #[arg(required = true, trailing_var_arg = true, value_name = "IMAGE")]
+    pub(crate) image_and_command: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExecArguments {
+    /// Detached mode: run command in the background
+    #[arg(short, long)]
+    pub(crate) detach: bool,
+    /// Override the key sequence for detaching a container
+    #[arg(long, value_name = "KEYS")]
+    pub(crate) detach_keys: Option<String>,
+    /// Set environment variables
+    #[arg(short, long, value_name = "LIST")]
+    pub(crate) env: Vec<String>,
+    /// Read in a file of environment variables
+    #[arg(long, value_name = "FILE")]
+    pub(crate) env_file: Vec<PathBuf>,
+    /// Keep STDIN open even if not attached
+    #[arg(short, long)]
+    pub(crate) interactive: bool,
+    /// Give extended privileges to the command
+    #[arg(long)]
+    pub(crate) privileged: bool,
+    /// Allocate a pseudo-TTY
+    #[arg(short, long)]
+    pub(crate) tty: bool,
+    /// Username or UID (format: "<name|uid>[:<group|gid>]")
+    #[arg(short, long, value_name = "USER")]
+    pub(crate) user: Option<String>,
+    /// Working directory inside the container
+    #[arg(short, long, value_name = "PATH")]
+    pub(crate) workdir: Option<String>,
+    /// The container, and the command to execute in it
+    #[arg(required = true, num_args = 2.., trailing_var_arg = true, value_names = ["CONTAINER", "COMMAND"])]
+    pub(crate) container_and_command: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PsArguments {
+    /// Show all containers (default shows just running)
+    #[arg(short, long)]
+    pub(crate) all: bool,
+    /// Filter output based on conditions provided
+    #[arg(short, long, value_name = "FILTER")]
+    pub(crate) filter: Vec<String>,
+    /// Format output using a custom template: 'table', 'table TEMPLATE', 'json' or a Go template
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) format: Option<String>,
+    /// Show n last created containers (includes all states)
+    #[arg(short = 'n', long, value_name = "NUMBER", allow_hyphen_values = true)]
+    pub(crate) last: Option<i64>,
+    /// Show the latest created container (includes all states)
+    #[arg(short, long)]
+    pub(crate) latest: bool,
+    /// Don't truncate output
+    #[arg(long)]
+    pub(crate) no_trunc: bool,
+    /// Only display container IDs
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+    /// Display total file sizes
+    #[arg(short, long)]
+    pub(crate) size: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StopArguments {
+    /// Signal to send to the container
+    #[arg(short, long, value_name = "SIGNAL")]
+    pub(crate) signal: Option<String>,
+    /// Seconds to wait before killing the container
+    #[arg(
+        short = 't',
+        long = "timeout",
+        alias = "time",
+        value_name = "SECONDS",
+        allow_hyphen_values = true
+    )]
+    pub(crate) timeout: Option<i64>,
+    #[command(flatten)]
+    pub(crate) names: Names,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct KillArguments {
+    /// Signal to send to the container
+    #[arg(short, long, value_name = "SIGNAL")]
+    pub(crate) signal: Option<String>,
+    #[command(flatten)]
+    pub(crate) names: Names,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RmArguments {
+    /// Force the removal of a running container (uses SIGKILL)
+    #[arg(short, long)]
+    pub(crate) force: bool,
+    /// Remove anonymous volumes associated with the container
+    #[arg(short, long)]
+    pub(crate) volumes: bool,
+    #[arg(required = true, value_name = "CONTAINER")]
+    pub(crate) containers: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RenameArguments {
+    pub(crate) container: String,
+    pub(crate) new_name: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LogsArguments {
+    /// Show extra details provided to logs
+    #[arg(long)]
+    pub(crate) details: bool,
+    /// Follow log output
+    #[arg(short, long)]
+    pub(crate) follow: bool,
+    /// Show logs since timestamp (e.g. "2013-01-02T13:23:37Z") or relative (e.g. "42m" for 42 minutes)
+    #[arg(long, value_name = "TIME")]
+    pub(crate) since: Option<String>,
+    /// Number of lines to show from the end of the logs
+    #[arg(
+        short = 'n',
+        long,
+        value_name = "NUMBER",
+        default_value = "all",
+        allow_hyphen_values = true
+    )]
+    pub(crate) tail: String,
+    /// Show timestamps
+    #[arg(short, long)]
+    pub(crate) timestamps: bool,
+    /// Show logs before a timestamp (e.g. "2013-01-02T13:23:37Z") or relative (e.g. "42m" for 42 minutes)
+    #[arg(long, value_name = "TIME")]
+    pub(crate) until: Option<String>,
+    pub(crate) container: String,
+}
+
+/// How a terminal session with a container behaves.
+#[derive(Debug, Args)]
+pub(crate) struct TermArguments {
+    /// Override the key sequence for detaching a container
+    #[arg(long, value_name = "KEYS")]
+    pub(crate) detach_keys: Option<String>,
+    /// Proxy all received signals to the process
+    #[arg(long, default_value_t = true, action = ArgAction::Set, num_args = 0..=1, require_equals = true,
+          default_missing_value = "true", value_name = "BOOL", hide_possible_values = true)]
+    pub(crate) sig_proxy: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AttachArguments {
+    #[command(flatten)]
+    pub(crate) term: TermArguments,
+    /// Do not attach STDIN
+    #[arg(long)]
+    pub(crate) no_stdin: bool,
+    pub(crate) container: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StartArguments {
+    /// Attach STDOUT/STDERR and forward signals
+    #[arg(short, long)]
+    pub(crate) attach: bool,
+    /// Attach container's STDIN
+    #[arg(short, long)]
+    pub(crate) interactive: bool,
+    #[command(flatten)]
+    pub(crate) term: TermArguments,
+    #[command(flatten)]
+    pub(crate) names: Names,
+}

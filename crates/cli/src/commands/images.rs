@@ -1,0 +1,164 @@
+//! Commands about images.
+
+use std::io::{IsTerminal, Write};
+use std::path::Path;
+
+use bollard_stubs::models::ImageDeleteResponseItem;
+use tokio_util::io::ReaderStream;
+
+use crate::arguments::{LoadArguments, PullArguments, RmiArguments, SaveArguments, TagArguments};
+use crate::client::{Client, ClientError, Target};
+use crate::commands::Several;
+use crate::credentials;
+use crate::failure::{Failure, Result};
+use crate::output::line;
+use crate::progress::{self, To};
+use crate::reference;
+
+/// Bytes of an archive read at once.
+const READ: usize = 256 << 10;
+
+/// Pulls an image, told on `to` or not at all.
+pub(crate) async fn fetch(
+    client: &Client,
+    image: &str,
+    platform: Option<&str>,
+    to: Option<To>,
+) -> Result<(), ClientError> {
+    let parts = reference::parts(image);
+    let tag = parts.digest.or(parts.tag).unwrap_or("latest");
+    let target = Target::new(&["images", "create"])
+        .with("fromImage", parts.repository)
+        .with("tag", tag)
+        .with_some("platform", platform);
+    let headers: Vec<_> = credentials::header(image)
+        .map(|value| (credentials::HEADER, value))
+        .into_iter()
+        .collect();
+    let body = client.post_stream(&target, &headers).await?;
+    let shown = match to {
+        Some(to) => progress::show(body, to).await,
+        None => progress::quietly(body).await,
+    };
+    shown.map_err(|failure| ClientError::Progress(failure.message))
+}
+
+/// `sampan pull`.
+pub(crate) async fn pull(client: &Client, arguments: PullArguments) -> Result<()> {
+    let image = &arguments.image;
+    if arguments.all_tags {
+        return Err(Failure::new(
+            "sampan cannot pull all tags of a repository yet: name the tags one by one",
+        ));
+    }
+    let parts = reference::parts(image);
+    if parts.tag.is_none() && parts.digest.is_none() && !arguments.quiet {
+        line("Using default tag: latest")?;
+    }
+    let to = (!arguments.quiet).then_some(To::Stdout);
+    fetch(client, image, arguments.platform.as_deref(), to).await?;
+    line(&reference::in_full(image))
+}
+
+/// `sampan rmi`.
+pub(crate) async fn remove(client: &Client, arguments: RmiArguments) -> Result<()> {
+    let mut several = Several::default();
+    for image in &arguments.images {
+        let target = Target::new(&["images", image])
+            .with_flag("force", arguments.force)
+            .with_flag("noprune", arguments.no_prune);
+        match client.delete(&target).await {
+            Ok(body) => {
+                let items: Vec<ImageDeleteResponseItem> = serde_json::from_slice(&body)
+                    .map_err(|error| Failure::new(ClientError::Answer(error.to_string()).to_string()))?;
+                for item in items {
+                    if let Some(id) = item.deleted.filter(|id| !id.is_empty()) {
+                        line(&format!("Deleted: {id}"))?;
+                    }
+                    if let Some(name) = item.untagged.filter(|name| !name.is_empty()) {
+                        line(&format!("Untagged: {name}"))?;
+                    }
+                }
+            }
+            Err(error) => several.note(&error),
+        }
+    }
+    several.done()
+}
+
+/// `sampan tag`.
+pub(crate) async fn tag(client: &Client, arguments: TagArguments) -> Result<()> {
+    let parts = reference::parts(&arguments.target);
+    if parts.digest.is_some() {
+        return Err(Failure::new("refusing to create a tag with a digest reference"));
+    }
+    let target = Target::new(&["images", &arguments.source, "tag"])
+        .with("repo", parts.repository)
+        .with("tag", parts.tag.unwrap_or("latest"));
+    client.post(&target).await?;
+    Ok(())
+}
+
+/// `sampan load`.
+pub(crate) async fn load(client: &Client, arguments: LoadArguments) -> Result<()> {
+    let target = Target::new(&["images", "load"])
+        .with_flag("quiet", arguments.quiet || !std::io::stdout().is_terminal());
+    let body = match &arguments.input {
+        Some(path) => {
+            let file = tokio::fs::File::open(path)
+                .await
+                .map_err(|error| Failure::new(format!("open {}: {error}", path.display())))?;
+            client
+                .post_archive(&target, ReaderStream::with_capacity(file, READ))
+                .await?
+        }
+        None if std::io::stdin().is_terminal() => {
+            return Err(Failure::new("requested load from stdin, but stdin is empty"));
+        }
+        None => {
+            client
+                .post_archive(&target, ReaderStream::with_capacity(tokio::io::stdin(), READ))
+                .await?
+        }
+    };
+    progress::show(body, To::Stdout).await
+}
+
+/// `sampan save`.
+pub(crate) async fn save(client: &Client, arguments: SaveArguments) -> Result<()> {
+    if arguments.output.is_none() && std::io::stdout().is_terminal() {
+        return Err(Failure::new(
+            "cowardly refusing to save to a terminal. Use the -o flag or redirect",
+        ));
+    }
+    let mut target = Target::new(&["images", "get"]);
+    for image in &arguments.images {
+        target = target.with("names", image);
+    }
+    let mut body = client.get_stream(&target).await?;
+    match &arguments.output {
+        None => {
+            let mut stdout = std::io::stdout();
+            while let Some(bytes) = body.chunk().await? {
+                stdout.write_all(&bytes)?;
+            }
+            stdout.flush()?;
+        }
+        Some(path) => {
+            let folder = path
+                .parent()
+                .filter(|folder| !folder.as_os_str().is_empty())
+                .unwrap_or(Path::new("."));
+            let failed = |error: std::io::Error| {
+                Failure::new(format!("failed to save image: {}: {error}", path.display()))
+            };
+            // The archive takes its name only when it is whole.
+            let mut file = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
+            while let Some(bytes) = body.chunk().await? {
+                file.write_all(&bytes).map_err(failed)?;
+            }
+            file.persist(path).map_err(|error| failed(error.error))?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,278 @@
+//! Where sampan keeps its state, where its service is reached, and what a user has set.
+//!
+//! - `SAMPAN_HOME`: the folder of all state; by default the system's folder for a user's data.
+//! - `SAMPAN_HOST` or `DOCKER_HOST`: the engine to talk to, as `unix:///path` (`npipe:////./pipe/name`).
+//! - `SAMPAN_SHARE`: the folder with the kernels and initramfs.
+//! - `config.toml` in the home folder: the settings of the machines and registries.
+
+use std::collections::BTreeMap;
+use std::env;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use engine::{Acceleration, Accelerator, Architecture, EngineConfig};
+use serde::{Deserialize, Serialize};
+
+use crate::failure::{Failure, Result};
+use crate::sys;
+
+const FILE: &str = "config.toml";
+const DEFAULT_MEMORY_MIB: u32 = 1024;
+const MAX_CPUS: u32 = 32;
+
+/// The folder of all state, absolute.
+pub(crate) fn home() -> Result<PathBuf> {
+    let chosen = env::var_os("SAMPAN_HOME")
+        .filter(|value| !value.is_empty())
+        .map(PathBuf::from);
+    let home = match chosen {
+        Some(home) => home,
+        None => sys::data_folder()
+            .ok_or_else(|| Failure::new("there is no home folder to keep data in: set SAMPAN_HOME"))?
+            .join("sampan"),
+    };
+    std::path::absolute(&home).map_err(|error| Failure::new(format!("{}: {error}", home.display())))
+}
+
+/// An engine's address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Host {
+    /// The socket's (or pipe's) path.
+    pub(crate) path: PathBuf,
+    /// Whether it is this user's own service, which is started where it is not there.
+    pub(crate) own: bool,
+}
+
+/// The engine to talk to: what was asked for, or this user's own service.
+pub(crate) fn host(asked: Option<&str>) -> Result<Host> {
+    let own = sys::socket_path(&home()?);
+    let variable = |name| env::var(name).ok().filter(|value| !value.is_empty());
+    let asked = asked
+        .map(str::to_owned)
+        .or_else(|| variable("SAMPAN_HOST"))
+        .or_else(|| variable("DOCKER_HOST"));
+    let Some(address) = asked else {
+        return Ok(Host { path: own, own: true });
+    };
+    let path = parse_host(&address).ok_or_else(|| {
+        Failure::new(format!(
+            "cannot reach {address:?}: sampan reaches engines at {}",
+            if cfg!(windows) {
+                "npipe:////./pipe/name"
+            } else {
+                "unix:///path/of/the.sock"
+            }
+        ))
+    })?;
+    let own = path == own;
+    Ok(Host { path, own })
+}
+
+fn parse_host(address: &str) -> Option<PathBuf> {
+    let path = if cfg!(windows) {
+        PathBuf::from(address.strip_prefix("npipe://")?.replace('/', "\\"))
+    } else {
+        PathBuf::from(address.strip_prefix("unix://")?)
+    };
+    (!path.as_os_str().is_empty()).then_some(path)
+}
+
+/// The settings as they are written in the file; what is absent has its default.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub(crate) struct Settings {
+    /// The default machine's architecture.
+    pub(crate) architecture: Option<Architecture>,
+    /// `auto`, `kvm`, `hvf`, `whp` or `tcg`.
+    pub(crate) acceleration: Option<String>,
+    /// Virtual CPUs of a machine.
+    pub(crate) cpus: Option<u32>,
+    /// Memory of a machine, such as `2g`.
+    pub(crate) memory: Option<String>,
+    /// Registries that are spoken to without TLS.
+    pub(crate) insecure_registries: Vec<String>,
+    /// Where a registry's images are pulled from instead.
+    pub(crate) mirrors: BTreeMap<String, Vec<String>>,
+}
+
+impl Settings {
+    /// Reads the home folder's file, if there is one.
+    pub(crate) fn load(home: &Path) -> Result<Self> {
+        let path = home.join(FILE);
+        match std::fs::read_to_string(&path) {
+            Ok(text) => {
+                Self::parse(&text).map_err(|error| Failure::new(format!("{}: {error}", path.display())))
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Self::default()),
+            Err(error) => Err(Failure::new(format!("{}: {error}", path.display()))),
+        }
+    }
+
+    fn parse(text: &str) -> Result<Self, String> {
+        toml::from_str(text).map_err(|error| error.to_string().trim_end().to_owned())
+    }
+
+    /// Writes the home folder's file in one step.
+    pub(crate) fn store(&self, home: &Path) -> Result<()> {
+        let failed =
+            |error: &dyn std::fmt::Display| Failure::new(format!("{}: {error}", home.join(FILE).display()));
+        let text = toml::to_string(self).map_err(|error| failed(&error))?;
+        std::fs::create_dir_all(home).map_err(|error| failed(&error))?;
+        let mut file = tempfile::NamedTempFile::new_in(home).map_err(|error| failed(&error))?;
+        std::io::Write::write_all(&mut file, text.as_bytes()).map_err(|error| failed(&error))?;
+        file.as_file().sync_all().map_err(|error| failed(&error))?;
+        file.persist(home.join(FILE)).map_err(|error| failed(&error))?;
+        Ok(())
+    }
+
+    /// `other`'s settings over these.
+    pub(crate) fn overlaid(mut self, other: Self) -> Self {
+        self.architecture = other.architecture.or(self.architecture);
+        self.acceleration = other.acceleration.or(self.acceleration);
+        self.cpus = other.cpus.or(self.cpus);
+        self.memory = other.memory.or(self.memory);
+        self.insecure_registries.extend(other.insecure_registries);
+        self.mirrors.extend(other.mirrors);
+        self
+    }
+
+    /// The engine's configuration that these settings mean.
+    pub(crate) fn engine(&self, home: PathBuf) -> Result<EngineConfig> {
+        let executable = env::current_exe()
+            .map_err(|error| Failure::new(format!("this program's own path cannot be found: {error}")))?;
+        let architecture = self.architecture.or_else(Architecture::of_host).ok_or_else(|| {
+            Failure::new("sampan runs amd64 and arm64 machines: choose one with --arch or in config.toml")
+        })?;
+        let available = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let cpus = self
+            .cpus
+            .unwrap_or_else(|| u32::try_from(available).unwrap_or(MAX_CPUS).min(MAX_CPUS));
+        if !(1..=MAX_CPUS).contains(&cpus) {
+            return Err(Failure::new(format!(
+                "a machine can have 1 to {MAX_CPUS} CPUs, not {cpus}"
+            )));
+        }
+        Ok(EngineConfig {
+            share: share(&executable),
+            home,
+            architecture,
+            acceleration: self
+                .acceleration
+                .as_deref()
+                .map_or(Ok(Acceleration::Auto), acceleration)?,
+            cpus,
+            memory_mib: self
+                .memory
+                .as_deref()
+                .map_or(Ok(DEFAULT_MEMORY_MIB), memory_mib)?,
+            mirrors: self.mirrors.clone().into_iter().collect(),
+            insecure_registries: self.insecure_registries.clone(),
+            vmm_command: vec![executable.into_os_string(), OsString::from("vmm")],
+        })
+    }
+}
+
+/// The name of a way to execute a machine.
+pub(crate) fn acceleration(name: &str) -> Result<Acceleration> {
+    Ok(match name {
+        "auto" => Acceleration::Auto,
+        "kvm" => Acceleration::Only(Accelerator::Kvm),
+        "hvf" => Acceleration::Only(Accelerator::Hvf),
+        "whp" => Acceleration::Only(Accelerator::Whp),
+        "tcg" => Acceleration::Only(Accelerator::Tcg),
+        _ => {
+            return Err(Failure::new(format!(
+                "unknown acceleration {name:?}: use auto, kvm, hvf, whp or tcg"
+            )));
+        }
+    })
+}
+
+/// A machine's memory: `512m`, `2g`, or plain bytes.
+pub(crate) fn memory_mib(text: &str) -> Result<u32> {
+    let bytes =
+        crate::values::bytes(text).map_err(|error| Failure::new(format!("machine memory: {error}")))?;
+    u32::try_from(bytes >> 20)
+        .ok()
+        .filter(|mib| *mib >= 128)
+        .ok_or_else(|| Failure::new(format!("a machine needs 128m of memory at least, not {text}")))
+}
+
+/// The folder with kernels and initramfs: as told, beside the program as it is installed, or of the checkout
+/// that the program was built in.
+fn share(executable: &Path) -> PathBuf {
+    if let Some(told) = env::var_os("SAMPAN_SHARE").filter(|value| !value.is_empty()) {
+        return PathBuf::from(told);
+    }
+    let folder = executable.parent().unwrap_or(Path::new("."));
+    let installed = folder.join("../share/sampan");
+    // target/debug/sampan and target/release/sampan lie beside target/share.
+    let built = folder.join("../share");
+    if !installed.is_dir() && built.is_dir() {
+        built
+    } else {
+        installed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_sets_machines_and_registries() {
+        let text = "architecture = \"arm64\"\nacceleration = \"tcg\"\ncpus = 3\nmemory = \"512m\"\n\
+                    insecure-registries = [\"10.0.0.1:5000\"]\n[mirrors]\n\"docker.io\" = [\"http://127.0.0.1:5000\"]\n";
+        let config = Settings::parse(text).unwrap().engine("/h".into()).unwrap();
+        assert_eq!(
+            (config.architecture, config.cpus, config.memory_mib),
+            (Architecture::Arm64, 3, 512)
+        );
+        assert_eq!(config.acceleration, Acceleration::Only(Accelerator::Tcg));
+        assert_eq!(
+            config.mirrors,
+            [("docker.io".to_owned(), vec!["http://127.0.0.1:5000".to_owned()])]
+        );
+    }
+
+    #[test]
+    fn a_setting_that_does_not_exist_is_an_error_that_names_it() {
+        assert!(Settings::parse("cpu = 3").unwrap_err().contains("cpu"));
+    }
+
+    #[test]
+    fn what_was_stored_is_loaded_and_later_settings_win() {
+        let home = tempfile::tempdir().unwrap();
+        let first = Settings {
+            cpus: Some(2),
+            memory: Some("1g".into()),
+            ..Settings::default()
+        };
+        first.store(home.path()).unwrap();
+        let later = Settings {
+            cpus: Some(4),
+            ..Settings::default()
+        };
+        let merged = Settings::load(home.path()).unwrap().overlaid(later);
+        assert_eq!((merged.cpus, merged.memory.as_deref()), (Some(4), Some("1g")));
+    }
+
+    #[test]
+    fn a_machine_that_cannot_be_is_refused() {
+        let none = Settings {
+            cpus: Some(0),
+            ..Settings::default()
+        };
+        assert!(none.engine("/h".into()).is_err());
+        assert!(memory_mib("4m").is_err());
+        assert!(acceleration("fast").is_err());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_host_is_a_unix_socket() {
+        assert_eq!(parse_host("unix:///run/x.sock"), Some("/run/x.sock".into()));
+        assert_eq!(parse_host("tcp://1.2.3.4:2375"), None);
+        assert_eq!(parse_host("unix://"), None);
+    }
+}
