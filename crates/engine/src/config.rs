@@ -1,0 +1,30 @@
+//! What the engine is told when it opens.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use protocol::Architecture;
+use vmm::Acceleration;
+
+/// The engine's settings. All of them hold for the life of the engine.
+#[derive(Clone, Debug)]
+pub struct EngineConfig {
+    /// The folder of all state: database, images, machines, logs. Created with mode 0700.
+    pub home: PathBuf,
+    /// The folder of `kernel-amd64`, `initramfs-amd64`, `kernel-arm64` and `initramfs-arm64`.
+    pub share: PathBuf,
+    /// The architecture of the default machine.
+    pub architecture: Architecture,
+    /// How machines of the host's own architecture execute; the other is always emulated.
+    pub acceleration: Acceleration,
+    /// Virtual CPUs of each machine.
+    pub cpus: u32,
+    /// Memory of each machine in MiB.
+    pub memory_mib: u32,
+    /// Where to pull a registry's images from instead: (registry domain, base URLs in the order to try).
+    pub mirrors: Vec<(String, Vec<String>)>,
+    /// Registries (`host[:port]`) that are spoken to without TLS.
+    pub insecure_registries: Vec<String>,
+    /// The program and first arguments that run a machine, such as `sampan vmm`.
+    pub vmm_command: Vec<OsString>,
+}

@@ -1,0 +1,147 @@
+//! A container in memory, and its life.
+
+mod attach;
+mod capabilities;
+mod create;
+mod exec;
+mod inspect;
+mod launch;
+mod lifecycle;
+mod limits;
+mod list;
+mod remove;
+mod resolve;
+mod run;
+mod signal;
+mod spec;
+mod stdio;
+mod validate;
+mod wait;
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
+
+use tokio::sync::watch;
+
+pub(crate) use exec::Execs;
+pub(crate) use remove::until_time;
+
+use crate::error::Result;
+use crate::lock::LockExt;
+use crate::log::LogFile;
+use crate::machine::Guest;
+use crate::record::Record;
+use crate::state::{Commit, State};
+use crate::stream::{Hub, StdinPipe};
+
+/// What waiters watch.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Progress {
+    /// Runs that ended since the service started.
+    pub(crate) exits: u64,
+    /// How the last of them ended.
+    pub(crate) exit_code: i64,
+    pub(crate) error: Option<String>,
+    pub(crate) removed: bool,
+}
+
+/// A container.
+#[derive(Debug)]
+pub(crate) struct Container {
+    pub(crate) id: String,
+    record: Mutex<Record>,
+    /// Held while the container is being started or removed.
+    pub(crate) transition: Arc<tokio::sync::Mutex<()>>,
+    pub(crate) removing: AtomicBool,
+    /// Set between the stop and the start of a restart.
+    pub(crate) restarting: AtomicBool,
+    pub(crate) progress: watch::Sender<Progress>,
+    /// The clients that are attached, or wait for the next run.
+    pub(crate) hub: Arc<Hub>,
+    /// The stdin of this run, or of the next.
+    stdin: Mutex<Arc<StdinPipe>>,
+    pub(crate) log: Arc<LogFile>,
+    /// The guest that it runs in.
+    guest: Mutex<Option<Arc<Guest>>>,
+}
+
+impl Container {
+    pub(crate) fn new(record: Record, containers: &Path) -> Self {
+        let log = containers
+            .join(&record.id)
+            .join(format!("{}-json.log", record.id));
+        let progress = Progress {
+            exit_code: record.state.exit_code,
+            ..Progress::default()
+        };
+        Self {
+            id: record.id.clone(),
+            record: Mutex::new(record),
+            transition: Arc::default(),
+            removing: AtomicBool::new(false),
+            restarting: AtomicBool::new(false),
+            progress: watch::Sender::new(progress),
+            hub: Arc::default(),
+            stdin: Mutex::default(),
+            log: Arc::new(LogFile::new(log)),
+            guest: Mutex::default(),
+        }
+    }
+
+    /// A copy of the record.
+    pub(crate) fn record(&self) -> Record {
+        self.record.locked().clone()
+    }
+
+    /// Looks at the record without copying it.
+    pub(crate) fn with_record<T>(&self, look: impl FnOnce(&Record) -> T) -> T {
+        look(&self.record.locked())
+    }
+
+    /// Changes the record in memory and sends it to the database in the same order. Whoever acknowledges the change
+    /// awaits the commit first.
+    pub(crate) fn update(&self, state: &State, change: impl FnOnce(&mut Record)) -> Result<Commit> {
+        let mut record = self.record.locked();
+        change(&mut record);
+        state.put(&record)
+    }
+
+    /// As [`Container::update`], for a change that nobody was promised.
+    pub(crate) fn update_lazily(&self, state: &State, change: impl FnOnce(&mut Record)) {
+        let mut record = self.record.locked();
+        change(&mut record);
+        if let Err(error) = state.put_lazily(&record) {
+            tracing::error!(%error, container = self.id, "a change was not recorded");
+        }
+    }
+
+    /// The pipe that this run, or the next, reads its stdin from.
+    pub(crate) fn stdin(&self) -> Arc<StdinPipe> {
+        self.stdin.locked().clone()
+    }
+
+    /// A new pipe for the next run.
+    fn renew_stdin(&self) {
+        *self.stdin.locked() = Arc::default();
+    }
+
+    /// The guest that the container runs in, if it runs.
+    pub(crate) fn guest(&self) -> Option<Arc<Guest>> {
+        self.guest.locked().clone()
+    }
+
+    fn set_guest(&self, guest: Option<Arc<Guest>>) {
+        *self.guest.locked() = guest;
+    }
+
+    /// What events tell of it: labels, image and name.
+    pub(crate) fn event_attributes(&self) -> HashMap<String, String> {
+        let record = self.record.locked();
+        let mut attributes = record.config.labels.clone().unwrap_or_default();
+        attributes.insert("image".to_owned(), record.image_name().to_owned());
+        attributes.insert("name".to_owned(), record.name.clone());
+        attributes
+    }
+}

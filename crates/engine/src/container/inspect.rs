@@ -1,0 +1,124 @@
+//! `docker inspect` of a container (moby `daemon/inspect.go`).
+
+use std::collections::HashMap;
+
+use bollard_stubs::models::{
+    ContainerInspectResponse, ContainerState, ContainerStateStatusEnum, DriverData, EndpointSettings,
+    MountPoint, NetworkSettings, PortMap,
+};
+
+use super::Container;
+use crate::engine::{Engine, Inner};
+use crate::error::Result;
+use crate::record::{Phase, Record};
+use crate::time;
+
+impl Engine {
+    /// Everything about a container.
+    pub async fn inspect_container(&self, id: &str) -> Result<ContainerInspectResponse> {
+        let container = self.inner.registry.find(id)?;
+        Ok(self.inner.inspect(&container))
+    }
+}
+
+impl Inner {
+    fn inspect(&self, container: &Container) -> ContainerInspectResponse {
+        let record = container.record();
+        let execs = self.execs.running_of(&record.id);
+        let network = record.host_config.network_mode.clone().unwrap_or_default();
+        let running = record.state.phase.is_running();
+        let ports: PortMap = if running {
+            record
+                .config
+                .exposed_ports
+                .iter()
+                .flatten()
+                .map(|port| (port.clone(), None))
+                .collect()
+        } else {
+            PortMap::new()
+        };
+        // What Docker keeps as files beside the container, sampan hands to the guest at each start.
+        ContainerInspectResponse {
+            id: Some(record.id.clone()),
+            created: Some(time::rfc3339(record.created)),
+            path: Some(record.path.clone()),
+            args: Some(record.args.clone()),
+            state: Some(state(&record)),
+            image: Some(record.image_id.clone()),
+            resolv_conf_path: Some(String::new()),
+            hostname_path: Some(String::new()),
+            hosts_path: Some(String::new()),
+            log_path: Some(container.log.path().display().to_string()),
+            name: Some(format!("/{}", record.name)),
+            restart_count: Some(0),
+            driver: Some("overlayfs".to_owned()),
+            platform: Some("linux".to_owned()),
+            image_manifest_descriptor: None,
+            mount_label: Some(String::new()),
+            process_label: Some(String::new()),
+            app_armor_profile: Some(String::new()),
+            exec_ids: Some(execs).filter(|execs| !execs.is_empty()),
+            graph_driver: Some(DriverData {
+                name: "overlayfs".to_owned(),
+                data: HashMap::from([("Machine".to_owned(), format!("linux/{}", record.architecture))]),
+            }),
+            storage: None,
+            size_rw: None,
+            size_root_fs: None,
+            mounts: Some(mounts(&record)),
+            network_settings: Some(NetworkSettings {
+                sandbox_id: Some(String::new()),
+                sandbox_key: Some(String::new()),
+                ports: Some(ports),
+                networks: Some(HashMap::from([(network, EndpointSettings::default())])),
+            }),
+            config: Some(record.config),
+            host_config: Some(record.host_config),
+        }
+    }
+}
+
+fn state(record: &Record) -> ContainerState {
+    let state = &record.state;
+    ContainerState {
+        status: Some(match state.phase {
+            Phase::Created => ContainerStateStatusEnum::CREATED,
+            Phase::Running => ContainerStateStatusEnum::RUNNING,
+            Phase::Paused => ContainerStateStatusEnum::PAUSED,
+            Phase::Exited => ContainerStateStatusEnum::EXITED,
+            Phase::Dead => ContainerStateStatusEnum::DEAD,
+        }),
+        running: Some(state.phase.is_running()),
+        paused: Some(state.phase == Phase::Paused),
+        restarting: Some(false),
+        oom_killed: Some(state.oom_killed),
+        dead: Some(state.phase == Phase::Dead),
+        pid: Some(i64::from(state.pid)),
+        exit_code: Some(state.exit_code),
+        error: Some(state.error.clone()),
+        started_at: Some(time::rfc3339_or_zero(state.started)),
+        finished_at: Some(time::rfc3339_or_zero(state.finished)),
+        health: None,
+    }
+}
+
+fn mounts(record: &Record) -> Vec<MountPoint> {
+    // Docker lists `--mount type=tmpfs` here and not `--tmpfs`.
+    record
+        .host_config
+        .mounts
+        .iter()
+        .flatten()
+        .map(|mount| MountPoint {
+            typ: Some("tmpfs".to_owned()),
+            name: None,
+            source: Some(String::new()),
+            destination: mount.target.clone(),
+            driver: None,
+            mode: Some(String::new()),
+            rw: Some(!mount.read_only.unwrap_or(false)),
+            propagation: Some(String::new()),
+        })
+        .collect()
+}

@@ -1,0 +1,171 @@
+//! Removing containers.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use bollard_stubs::models::{ContainerPruneResponse, EventMessageTypeEnum};
+
+use super::Container;
+use crate::engine::{Engine, Inner};
+use crate::error::{EngineError, Result};
+use crate::filters::Filters;
+use crate::record::{Phase, Record};
+use crate::time;
+
+impl Engine {
+    /// Removes a container; a running one only with `force`, which kills it. Returns once the name can be used again.
+    /// `volumes` is for anonymous volumes, of which there are none yet.
+    pub async fn remove_container(&self, id: &str, force: bool, volumes: bool) -> Result<()> {
+        let _ = volumes;
+        let container = self.inner.registry.find(id)?;
+        let inner = self.inner.clone();
+        self.complete(async move { inner.remove(&container, force).await })
+            .await
+    }
+
+    /// Removes every container that does not run and matches the filters `until`, `label` and `label!`.
+    pub async fn prune_containers(&self, filters: &Filters) -> Result<ContainerPruneResponse> {
+        filters.only(&["until", "label", "label!"])?;
+        let until = match filters.values("until") {
+            [] => None,
+            [text] => Some(until_time(text)?),
+            _ => {
+                return Err(EngineError::BadRequest(
+                    "more than one until filter specified".to_owned(),
+                ));
+            }
+        };
+        let (inner, filters) = (self.inner.clone(), filters.clone());
+        self.complete(async move {
+            let mut deleted = Vec::new();
+            for container in inner.registry.all() {
+                let wanted = container.with_record(|record| {
+                    let label = |name: &str| record.config.labels.as_ref()?.get(name).map(String::as_str);
+                    !record.state.phase.is_running()
+                        && until.is_none_or(|until| record.created < until)
+                        && filters.labels_match("label", label)
+                        && (!filters.has("label!") || !filters.labels_match("label!", label))
+                });
+                if wanted && inner.remove(&container, false).await.is_ok() {
+                    deleted.push(container.id.clone());
+                }
+            }
+            inner.events.publish(
+                EventMessageTypeEnum::CONTAINER,
+                "prune",
+                "",
+                HashMap::from([("reclaimed".to_owned(), "0".to_owned())]),
+            );
+            Ok(ContainerPruneResponse {
+                containers_deleted: Some(deleted),
+                space_reclaimed: Some(0),
+            })
+        })
+        .await
+    }
+}
+
+/// A prune filter's time: a Unix time, an RFC 3339 time, or a Go duration that is counted back from now.
+pub(crate) fn until_time(text: &str) -> Result<i64> {
+    let unix = || {
+        text.parse::<i64>()
+            .ok()
+            .and_then(|seconds| seconds.checked_mul(1_000_000_000))
+    };
+    unix()
+        .or_else(|| time::parse_rfc3339(text))
+        .or_else(|| Some(time::now().saturating_sub(time::parse_duration(text)?)))
+        .ok_or_else(|| EngineError::BadRequest(format!("invalid filter 'until={text}'")))
+}
+
+/// Gives a removal up when it fails.
+struct Removing<'a>(&'a Container);
+
+impl Drop for Removing<'_> {
+    fn drop(&mut self) {
+        self.0.removing.store(false, Ordering::Release);
+    }
+}
+
+impl Inner {
+    /// Removes a container, killing it first with `force`.
+    pub(crate) async fn remove(&self, container: &Arc<Container>, force: bool) -> Result<()> {
+        let name = container.with_record(|record| record.name.clone());
+        if container.removing.swap(true, Ordering::AcqRel) {
+            return Err(EngineError::RemovalInProgress(name));
+        }
+        let _removing = Removing(container);
+        if container.progress.borrow().removed {
+            return Err(EngineError::NoSuchContainer(name));
+        }
+        // A start that is under way has an outcome first.
+        drop(container.transition.lock().await);
+        match container.with_record(|record| record.state.phase) {
+            phase if phase.is_running() && !force => {
+                let advice = match phase {
+                    Phase::Paused => "unpause and then stop the container before removing or force remove",
+                    _ => "stop the container before removing or force remove",
+                };
+                return Err(EngineError::CannotRemove {
+                    name,
+                    state: phase.name(),
+                    advice,
+                });
+            }
+            phase if phase.is_running() => match self.kill(container).await {
+                Ok(()) | Err(EngineError::NotRunning(_)) => {}
+                Err(error) => return Err(error),
+            },
+            _ => {}
+        }
+        let _transition = container.transition.lock().await;
+        self.forget(container).await
+    }
+
+    /// Takes a container that does not run out of the records, the guest and the disk. The caller holds its transition
+    /// lock.
+    async fn forget(&self, container: &Arc<Container>) -> Result<()> {
+        // A container that goes away with its run is thrown out when the service opens, should this be lost.
+        if container.with_record(Record::auto_remove) {
+            self.state.delete_lazily(&container.id)?;
+        } else {
+            self.state.delete(&container.id)?.on_disk().await?;
+        }
+        self.registry.remove(&container.id);
+        let (architecture, ran, name) =
+            container.with_record(|record| (record.architecture, record.ran, record.name.clone()));
+        if ran && let Some(guest) = self.machine(architecture).running() {
+            guest.forget(&container.id);
+        }
+        container.hub.close();
+        self.execs.forget_container(&container.id);
+        let folder = self.containers_folder().join(&container.id);
+        match tokio::task::spawn_blocking(move || std::fs::remove_dir_all(folder)).await {
+            Ok(Err(error)) if error.kind() != std::io::ErrorKind::NotFound => {
+                tracing::warn!(%error, container = container.id, "a removed container's folder is left over");
+            }
+            _ => {}
+        }
+        self.registry.release(&name, &container.id);
+        self.container_event(container, "destroy", []);
+        container.progress.send_modify(|progress| progress.removed = true);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn until_takes_unix_times_dates_and_durations() {
+        assert_eq!(until_time("1700000000").unwrap(), 1_700_000_000_000_000_000);
+        assert_eq!(
+            until_time("2023-11-14T22:13:20Z").unwrap(),
+            1_700_000_000_000_000_000
+        );
+        assert!(until_time("1h30m").unwrap() < time::now());
+        assert!(until_time("soon").is_err());
+    }
+}

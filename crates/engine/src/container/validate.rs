@@ -1,0 +1,460 @@
+//! What a create request may not say, and what sampan does not do yet: an error each, in Docker's words or naming
+//! what is missing, never a silence.
+
+use bollard_stubs::models::{
+    ContainerCreateBody, ExecConfig, HostConfig, Mount, MountType, RestartPolicyNameEnum,
+};
+
+use super::{capabilities, limits, signal};
+use crate::error::{EngineError, Result};
+
+/// Text of one request field in bytes, and entries of one list; the whole request has to fit a control message.
+const LONGEST_TEXT: usize = 256 << 10;
+
+fn refuse<T>(text: impl Into<String>) -> Result<T> {
+    Err(EngineError::BadRequest(text.into()))
+}
+
+fn unsupported<T>(what: impl Into<String>) -> Result<T> {
+    Err(EngineError::Unsupported(what.into()))
+}
+
+/// Docker's rule for names.
+pub(crate) fn name(name: &str) -> Result<&str> {
+    let bare = name.strip_prefix('/').unwrap_or(name);
+    let mut characters = bare.chars();
+    let good = characters
+        .next()
+        .is_some_and(|first| first.is_ascii_alphanumeric())
+        && bare.len() > 1
+        && bare.len() <= 255
+        && characters.all(|later| later.is_ascii_alphanumeric() || matches!(later, '_' | '.' | '-'));
+    if good {
+        Ok(bare)
+    } else {
+        refuse(format!(
+            "Invalid container name ({name}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed"
+        ))
+    }
+}
+
+/// Looks at a request as it came.
+pub(crate) fn request(body: &ContainerCreateBody, cpus: u32) -> Result<()> {
+    let host = body.host_config.clone().unwrap_or_default();
+    if let Some(directory) = body
+        .working_dir
+        .as_deref()
+        .filter(|directory| !directory.is_empty())
+        && !directory.starts_with('/')
+    {
+        return refuse(format!(
+            "the working directory '{directory}' is invalid, it needs to be an absolute path"
+        ));
+    }
+    if let Some(signal) = body.stop_signal.as_deref().filter(|signal| !signal.is_empty()) {
+        signal::parse(signal)?;
+    }
+    for variable in body.env.iter().flatten() {
+        if variable.is_empty() || variable.starts_with('=') {
+            return refuse(format!("invalid environment variable: {variable}"));
+        }
+    }
+    texts([&body.env, &body.cmd, &body.entrypoint])?;
+    limits::validate(&host, cpus)?;
+    capabilities::resolve(
+        host.privileged.unwrap_or(false),
+        host.cap_add.as_deref().unwrap_or_default(),
+        host.cap_drop.as_deref().unwrap_or_default(),
+    )?;
+    SecurityOptions::parse(&host)?;
+    if host.auto_remove.unwrap_or(false) && restarts(&host) {
+        return refuse("can't create 'AutoRemove' container with restart policy");
+    }
+    extra_hosts(&host)?;
+    missing(body, &host)
+}
+
+/// Looks at an exec request.
+pub(crate) fn exec(config: &ExecConfig) -> Result<()> {
+    texts([&config.env, &config.cmd, &None])
+}
+
+fn texts(texts: [&Option<Vec<String>>; 3]) -> Result<()> {
+    let length: usize = texts
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|text| text.len().saturating_add(8))
+        .sum();
+    if length > LONGEST_TEXT {
+        return refuse(format!(
+            "command and environment have {length} bytes, over the limit of {LONGEST_TEXT}"
+        ));
+    }
+    if texts
+        .into_iter()
+        .flatten()
+        .flatten()
+        .any(|text| text.contains('\0'))
+    {
+        return refuse("command and environment may not contain NUL bytes");
+    }
+    Ok(())
+}
+
+fn restarts(host: &HostConfig) -> bool {
+    let name = host
+        .restart_policy
+        .as_ref()
+        .and_then(|policy| policy.name.as_ref());
+    !matches!(
+        name,
+        None | Some(RestartPolicyNameEnum::NO | RestartPolicyNameEnum::EMPTY)
+    )
+}
+
+/// What is not there yet.
+fn missing(body: &ContainerCreateBody, host: &HostConfig) -> Result<()> {
+    fn some<T>(list: Option<&Vec<T>>) -> bool {
+        list.is_some_and(|list| !list.is_empty())
+    }
+    fn given(text: Option<&String>, harmless: &[&str]) -> Option<String> {
+        text.filter(|text| !text.is_empty() && !harmless.contains(&text.as_str()))
+            .cloned()
+    }
+    if some(host.binds.as_ref()) {
+        return unsupported("bind mounts and named volumes (-v)");
+    }
+    for mount in host.mounts.iter().flatten() {
+        if mount.typ != Some(MountType::TMPFS) {
+            return unsupported("mounts other than tmpfs (--mount)");
+        }
+        tmpfs_mount(mount)?;
+    }
+    if some(body.volumes.as_ref()) {
+        return unsupported("anonymous volumes (-v)");
+    }
+    if some(host.volumes_from.as_ref()) {
+        return unsupported("volumes of another container (--volumes-from)");
+    }
+    if host.port_bindings.as_ref().is_some_and(|ports| !ports.is_empty()) {
+        return unsupported("publishing ports (-p)");
+    }
+    if host.publish_all_ports.unwrap_or(false) {
+        return unsupported("publishing ports (-P)");
+    }
+    if let Some(mode) = given(host.network_mode.as_ref(), &["default", "bridge", "none"]) {
+        return unsupported(format!("the network {mode} (--network)"));
+    }
+    if some(host.links.as_ref()) {
+        return unsupported("links (--link)");
+    }
+    for (flag, mode, harmless) in [
+        ("--pid", host.pid_mode.as_ref(), [].as_slice()),
+        (
+            "--ipc",
+            host.ipc_mode.as_ref(),
+            ["private", "shareable"].as_slice(),
+        ),
+        ("--uts", host.uts_mode.as_ref(), [].as_slice()),
+        ("--userns", host.userns_mode.as_ref(), ["host"].as_slice()),
+    ] {
+        if let Some(mode) = given(mode, harmless) {
+            return unsupported(format!("the namespace {mode} ({flag})"));
+        }
+    }
+    if host.cgroupns_mode == Some(bollard_stubs::models::HostConfigCgroupnsModeEnum::HOST) {
+        return unsupported("the machine's cgroup namespace (--cgroupns host)");
+    }
+    if given(host.cgroup_parent.as_ref(), &[]).is_some() {
+        return unsupported("a parent cgroup (--cgroup-parent)");
+    }
+    if some(host.devices.as_ref())
+        || some(host.device_requests.as_ref())
+        || some(host.device_cgroup_rules.as_ref())
+    {
+        return unsupported("devices of the machine (--device, --gpus, --device-cgroup-rule)");
+    }
+    if restarts(host) {
+        return unsupported("restart policies (--restart)");
+    }
+    if host
+        .storage_opt
+        .as_ref()
+        .is_some_and(|options| !options.is_empty())
+    {
+        return unsupported("storage options (--storage-opt)");
+    }
+    if let Some(runtime) = given(host.runtime.as_ref(), &["runc", "io.containerd.runc.v2"]) {
+        return refuse(format!("unknown or invalid runtime name: {runtime}"));
+    }
+    log(host)
+}
+
+fn log(host: &HostConfig) -> Result<()> {
+    let Some(log) = &host.log_config else {
+        return Ok(());
+    };
+    match log.typ.as_deref() {
+        None | Some("" | "json-file") => {}
+        Some(other) => return unsupported(format!("the log driver {other} (--log-driver)")),
+    }
+    match log.config.iter().flatten().next() {
+        Some((option, _)) => unsupported(format!("the log option {option} (--log-opt)")),
+        None => Ok(()),
+    }
+}
+
+/// The tmpfs of a `--mount type=tmpfs`, as target and mount options.
+pub(crate) fn tmpfs_mount(mount: &Mount) -> Result<(String, Vec<String>)> {
+    let target = mount.target.clone().unwrap_or_default();
+    absolute(&target)?;
+    let mut options = Vec::new();
+    if let Some(tmpfs) = &mount.tmpfs_options {
+        options.extend(
+            tmpfs
+                .size_bytes
+                .filter(|size| *size > 0)
+                .map(|size| format!("size={size}")),
+        );
+        options.extend(
+            tmpfs
+                .mode
+                .filter(|mode| *mode > 0)
+                .map(|mode| format!("mode={mode:o}")),
+        );
+    }
+    if mount.read_only.unwrap_or(false) {
+        options.push("ro".to_owned());
+    }
+    Ok((target, options))
+}
+
+/// The tmpfs of `--tmpfs target:options`.
+pub(crate) fn tmpfs(target: &str, options: &str) -> Result<(String, Vec<String>)> {
+    const KNOWN: [&str; 22] = [
+        "rw",
+        "ro",
+        "exec",
+        "noexec",
+        "suid",
+        "nosuid",
+        "dev",
+        "nodev",
+        "sync",
+        "async",
+        "dirsync",
+        "atime",
+        "noatime",
+        "diratime",
+        "nodiratime",
+        "relatime",
+        "norelatime",
+        "strictatime",
+        "nostrictatime",
+        "mand",
+        "nomand",
+        "remount",
+    ];
+    absolute(target)?;
+    let options: Vec<String> = options
+        .split(',')
+        .filter(|option| !option.is_empty())
+        .map(str::to_owned)
+        .collect();
+    for option in &options {
+        let name = option.split('=').next().unwrap_or_default();
+        let valued = matches!(
+            name,
+            "size" | "mode" | "uid" | "gid" | "nr_inodes" | "nr_blocks" | "mpol"
+        );
+        if !valued && !KNOWN.contains(&option.as_str()) {
+            return refuse(format!("invalid tmpfs option [\"{option}\"]"));
+        }
+    }
+    Ok((target.to_owned(), options))
+}
+
+fn absolute(target: &str) -> Result<()> {
+    if target.starts_with('/')
+        && !target.trim_matches('/').is_empty()
+        && !target.split('/').any(|part| part == "..")
+    {
+        Ok(())
+    } else {
+        refuse(format!(
+            "invalid mount path: '{target}' mount path must be absolute"
+        ))
+    }
+}
+
+/// `--add-host` entries as (host, address).
+pub(crate) fn extra_hosts(host: &HostConfig) -> Result<Vec<(String, String)>> {
+    host.extra_hosts
+        .iter()
+        .flatten()
+        .map(|entry| {
+            let bad = || EngineError::BadRequest(format!("bad format for add-host: \"{entry}\""));
+            let (name, address) = entry.split_once([':', '=']).ok_or_else(bad)?;
+            if address == "host-gateway" {
+                return unsupported("the address host-gateway (--add-host)");
+            }
+            let bare = address.trim_start_matches('[').trim_end_matches(']');
+            let valid = bare.parse::<std::net::IpAddr>().is_ok();
+            let clean = !name.is_empty() && !name.contains(char::is_whitespace);
+            if valid && clean {
+                Ok((name.to_owned(), bare.to_owned()))
+            } else {
+                refuse(format!("invalid IP address in add-host: \"{address}\""))
+            }
+        })
+        .collect()
+}
+
+/// `--security-opt`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct SecurityOptions {
+    pub(crate) no_new_privileges: bool,
+    pub(crate) seccomp_unconfined: bool,
+}
+
+impl SecurityOptions {
+    pub(crate) fn parse(host: &HostConfig) -> Result<Self> {
+        let mut options = Self::default();
+        for option in host.security_opt.iter().flatten() {
+            let (name, value) = match option.split_once(['=', ':']) {
+                Some((name, value)) => (name, Some(value)),
+                None => (option.as_str(), None),
+            };
+            match (name, value) {
+                ("no-new-privileges", None | Some("true")) => options.no_new_privileges = true,
+                ("no-new-privileges", Some("false")) => options.no_new_privileges = false,
+                ("seccomp", Some("unconfined")) => options.seccomp_unconfined = true,
+                ("seccomp", Some("builtin")) => options.seccomp_unconfined = false,
+                ("seccomp", Some(_)) => {
+                    return unsupported("a seccomp profile of one's own (--security-opt seccomp=)");
+                }
+                // Neither is in the guest's kernel: nothing is to be confined.
+                ("apparmor", Some("unconfined")) | ("label", Some("disable")) => {}
+                ("apparmor" | "label", _) => {
+                    return unsupported(format!("{name} profiles (--security-opt {name}=)"));
+                }
+                _ => return refuse(format!("invalid --security-opt 2: \"{option}\"")),
+            }
+        }
+        Ok(options)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    fn error(host: HostConfig) -> String {
+        let body = ContainerCreateBody {
+            host_config: Some(host),
+            ..ContainerCreateBody::default()
+        };
+        request(&body, 2).unwrap_err().to_string()
+    }
+
+    fn host() -> HostConfig {
+        HostConfig::default()
+    }
+
+    fn list(text: &str) -> Option<Vec<String>> {
+        Some(vec![text.to_owned()])
+    }
+
+    #[rstest]
+    #[case("web")]
+    #[case("/web-1.2_x")]
+    fn a_good_name_loses_its_slash(#[case] given: &str) {
+        assert_eq!(name(given).unwrap(), given.trim_start_matches('/'));
+    }
+
+    #[rstest]
+    #[case("")]
+    #[case("a")]
+    #[case("_a")]
+    #[case("a b")]
+    #[case("../x")]
+    fn a_bad_name_is_refused_in_dockers_words(#[case] given: &str) {
+        assert_eq!(
+            name(given).unwrap_err().to_string(),
+            format!("Invalid container name ({given}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed")
+        );
+    }
+
+    #[rstest]
+    #[case(HostConfig { binds: list("/a:/b"), ..host() }, "bind mounts")]
+    #[case(HostConfig { volumes_from: list("x"), ..host() }, "--volumes-from")]
+    #[case(HostConfig { publish_all_ports: Some(true), ..host() }, "publishing ports")]
+    #[case(HostConfig { network_mode: Some("mine".to_owned()), ..host() }, "the network mine")]
+    #[case(HostConfig { pid_mode: Some("host".to_owned()), ..host() }, "--pid")]
+    #[case(HostConfig { extra_hosts: list("x:host-gateway"), ..host() }, "host-gateway")]
+    fn what_is_missing_names_itself(#[case] host: HostConfig, #[case] named: &str) {
+        let text = error(host);
+        assert!(
+            text.contains(named) && text.starts_with("sampan does not support"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn what_the_docker_client_always_sends_is_accepted() {
+        let json = r#"{"Binds":null,"ContainerIDFile":"","LogConfig":{"Type":"","Config":{}},"NetworkMode":"default",
+            "PortBindings":{},"RestartPolicy":{"Name":"no","MaximumRetryCount":0},"AutoRemove":true,"VolumeDriver":"",
+            "VolumesFrom":null,"ConsoleSize":[50,80],"CapAdd":null,"CapDrop":null,"CgroupnsMode":"","Dns":[],
+            "DnsOptions":[],"DnsSearch":[],"ExtraHosts":null,"GroupAdd":null,"IpcMode":"","Cgroup":"","Links":null,
+            "OomScoreAdj":0,"PidMode":"","Privileged":false,"PublishAllPorts":false,"ReadonlyRootfs":false,
+            "SecurityOpt":null,"UTSMode":"","UsernsMode":"","ShmSize":0,"Isolation":"","CpuShares":0,"Memory":0,
+            "NanoCpus":0,"CgroupParent":"","BlkioWeight":0,"BlkioWeightDevice":[],"BlkioDeviceReadBps":[],
+            "BlkioDeviceWriteBps":[],"BlkioDeviceReadIOps":[],"BlkioDeviceWriteIOps":[],"CpuPeriod":0,"CpuQuota":0,
+            "CpuRealtimePeriod":0,"CpuRealtimeRuntime":0,"CpusetCpus":"","CpusetMems":"","Devices":[],
+            "DeviceCgroupRules":null,"DeviceRequests":null,"MemoryReservation":0,"MemorySwap":0,"MemorySwappiness":-1,
+            "OomKillDisable":false,"PidsLimit":0,"Ulimits":[],"CpuCount":0,"CpuPercent":0,"IOMaximumIOps":0,
+            "IOMaximumBandwidth":0,"MaskedPaths":null,"ReadonlyPaths":null}"#;
+        let host: HostConfig = serde_json::from_str(json).unwrap();
+        let body = ContainerCreateBody {
+            host_config: Some(host),
+            ..ContainerCreateBody::default()
+        };
+        request(&body, 1).unwrap();
+    }
+
+    #[test]
+    fn tmpfs_options_are_checked() {
+        assert_eq!(tmpfs("/run", "rw,size=64m").unwrap().1, ["rw", "size=64m"]);
+        assert!(tmpfs("/run", "bind").is_err());
+        assert!(tmpfs("run", "").is_err());
+        assert!(tmpfs("/a/../b", "").is_err());
+    }
+
+    #[test]
+    fn an_added_host_may_have_an_ipv6_address() {
+        let host = HostConfig {
+            extra_hosts: list("db:[::1]"),
+            ..host()
+        };
+        assert_eq!(extra_hosts(&host).unwrap(), [("db".to_owned(), "::1".to_owned())]);
+    }
+
+    #[test]
+    fn security_options_are_read_with_either_separator() {
+        let host = HostConfig {
+            security_opt: Some(vec![
+                "no-new-privileges".to_owned(),
+                "seccomp:unconfined".to_owned(),
+            ]),
+            ..host()
+        };
+        let expected = SecurityOptions {
+            no_new_privileges: true,
+            seccomp_unconfined: true,
+        };
+        assert_eq!(SecurityOptions::parse(&host).unwrap(), expected);
+    }
+}

@@ -1,0 +1,215 @@
+//! The engine itself: what it is made of, how it opens and how it ends.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::future::Future;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use protocol::Architecture;
+use store::{Mirror, Platform, Store, StoreConfig};
+
+use crate::acceleration::Accelerations;
+use crate::config::EngineConfig;
+use crate::container::{Container, Execs};
+use crate::error::{EngineError, Result};
+use crate::events::Events;
+use crate::machine::{Machine, MachineSettings};
+use crate::record::Record;
+use crate::registry::Registry;
+use crate::state::State;
+use crate::{names, sys, time};
+
+/// What a container's `State.Error` says when its service was killed while it ran.
+const SERVICE_GONE: &str = "the sampan service ended while the container was running";
+
+/// The engine of one user. Clones are handles to the same one.
+///
+/// Every async function that changes something goes on when its future is dropped, so that a client that hangs up
+/// leaves nothing half done.
+#[derive(Clone)]
+pub struct Engine {
+    pub(crate) inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) config: EngineConfig,
+    pub(crate) id: String,
+    pub(crate) store: Store,
+    pub(crate) state: State,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) events: Events,
+    pub(crate) execs: Execs,
+    amd64: Arc<Machine>,
+    arm64: Arc<Machine>,
+    /// Held for as long as the engine lives.
+    _lock: File,
+}
+
+impl Engine {
+    /// Opens the engine: takes the lock on its home, opens store and database, and makes the records true: what ran when
+    /// an earlier service was killed has exited. Blocks on the disk; call it inside a tokio runtime.
+    pub fn open(config: EngineConfig) -> Result<Self> {
+        let home = &config.home;
+        sys::private_directory(home).map_err(EngineError::io(format!(
+            "the folder {} cannot be made",
+            home.display()
+        )))?;
+        let lock = lock(home)?;
+        let store = Store::open(StoreConfig {
+            mirrors: config
+                .mirrors
+                .iter()
+                .map(|(domain, urls)| Mirror {
+                    domain: domain.clone(),
+                    urls: urls.clone(),
+                })
+                .collect(),
+            insecure_registries: config.insecure_registries.clone(),
+            default_platform: Platform::linux(config.architecture),
+            ..StoreConfig::new(home.join("store"))
+        })?;
+        let (state, contents) = State::open(&home.join("engine.redb"), &names::new_id()?)?;
+        let containers = home.join("containers");
+        sys::private_directory(&containers).map_err(EngineError::io(format!(
+            "the folder {} cannot be made",
+            containers.display()
+        )))?;
+        let registry = Arc::new(Registry::default());
+        for record in contents.records {
+            reconcile(&registry, &state, record, &containers)?;
+        }
+        sweep(&containers, &registry, &contents.unreadable);
+        let accelerations = Arc::new(Accelerations::new(config.acceleration));
+        let machine = |architecture| Arc::new(new_machine(&config, architecture, &accelerations, &registry));
+        let (amd64, arm64) = (machine(Architecture::Amd64), machine(Architecture::Arm64));
+        let inner = Inner {
+            id: contents.engine_id,
+            store,
+            state,
+            registry,
+            events: Events::default(),
+            execs: Execs::default(),
+            amd64,
+            arm64,
+            _lock: lock,
+            config,
+        };
+        Ok(Self {
+            inner: Arc::new(inner),
+        })
+    }
+
+    /// What the engine was opened with.
+    pub fn config(&self) -> &EngineConfig {
+        &self.inner.config
+    }
+
+    /// Stops the machines in an orderly way: their containers are killed and their data disks written out. Commands that
+    /// come later boot them again.
+    pub async fn shutdown(&self) {
+        tokio::join!(self.inner.amd64.stop(), self.inner.arm64.stop());
+    }
+
+    /// Runs an operation to its end even if the caller's future is dropped.
+    pub(crate) async fn complete<T: Send + 'static>(
+        &self,
+        operation: impl Future<Output = Result<T>> + Send + 'static,
+    ) -> Result<T> {
+        tokio::spawn(operation)
+            .await
+            .map_err(|error| EngineError::Internal(format!("an operation was interrupted: {error}")))?
+    }
+}
+
+impl Inner {
+    /// The machine of an architecture.
+    pub(crate) fn machine(&self, architecture: Architecture) -> &Arc<Machine> {
+        match architecture {
+            Architecture::Amd64 => &self.amd64,
+            Architecture::Arm64 => &self.arm64,
+        }
+    }
+
+    /// Both machines, the default one first.
+    pub(crate) fn machines(&self) -> [&Arc<Machine>; 2] {
+        match self.config.architecture {
+            Architecture::Amd64 => [&self.amd64, &self.arm64],
+            Architecture::Arm64 => [&self.arm64, &self.amd64],
+        }
+    }
+
+    /// The folder with a folder for each container.
+    pub(crate) fn containers_folder(&self) -> PathBuf {
+        self.config.home.join("containers")
+    }
+}
+
+fn new_machine(
+    config: &EngineConfig,
+    architecture: Architecture,
+    accelerations: &Arc<Accelerations>,
+    registry: &Arc<Registry>,
+) -> Machine {
+    let settings = MachineSettings {
+        architecture,
+        default: architecture == config.architecture,
+        cpus: config.cpus,
+        memory_mib: config.memory_mib,
+        kernel: config.share.join(format!("kernel-{architecture}")),
+        initramfs: config.share.join(format!("initramfs-{architecture}")),
+        directory: config.home.join("machines").join(architecture.docker_name()),
+        vmm_command: config.vmm_command.clone(),
+    };
+    let registry = registry.clone();
+    Machine::new(
+        settings,
+        accelerations.clone(),
+        Box::new(move |id| registry.get(id).is_some()),
+    )
+}
+
+/// One service at a time has a home.
+fn lock(home: &Path) -> Result<File> {
+    let path = home.join("service.lock");
+    let what = format!("{} cannot be locked", path.display());
+    let file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path)
+        .map_err(EngineError::io(what.clone()))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(EngineError::HomeInUse(home.to_owned())),
+        Err(TryLockError::Error(error)) => Err(EngineError::io(what)(error)),
+    }
+}
+
+/// Takes a record of an earlier service in: nothing of it runs now.
+fn reconcile(registry: &Registry, state: &State, mut record: Record, containers: &Path) -> Result<()> {
+    if record.auto_remove() {
+        return state.delete_lazily(&record.id);
+    }
+    if record.state.phase.is_running() {
+        record.state.lost(time::now(), SERVICE_GONE);
+        state.put_lazily(&record)?;
+    }
+    registry.reserve(Some(&record.name), &record.id)?;
+    registry.insert(Arc::new(Container::new(record, containers)));
+    Ok(())
+}
+
+/// Deletes the folders of containers that do not exist any more.
+fn sweep(containers: &Path, registry: &Registry, unreadable: &[String]) {
+    let Ok(entries) = std::fs::read_dir(containers) else {
+        return;
+    };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let Some(id) = name.to_str() else { continue };
+        let known = registry.get(id).is_some() || unreadable.iter().any(|unreadable| unreadable == id);
+        if !known && let Err(error) = std::fs::remove_dir_all(entry.path()) {
+            tracing::warn!(%error, path = %entry.path().display(), "a folder of a removed container is left over");
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! Machines: one Linux guest for each architecture, booted by the first command that needs it.
+//!
+//! ```text
+//! engine ── Machine ── boots ──> Guest ─┬─ VmmProcess   the `sampan vmm` child: JSON lines on its stdin and stdout
+//!                                       ├─ Control      requests to PID 1 and its events, over vsock
+//!                                       ├─ Streams      byte streams, each opened by a one-time token
+//!                                       └─ Layers       which image layers are on the layer disk, and where
+//! ```
+//!
+//! A guest that ended is never used again: whoever needs a machine next boots another.
+
+mod boot;
+mod control;
+mod disk;
+mod guest;
+mod layers;
+mod process;
+mod streams;
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use protocol::Architecture;
+
+pub(crate) use control::{GuestError, Watched};
+pub(crate) use guest::{Guest, ProcessKey};
+pub(crate) use streams::ExpectedStream;
+
+use crate::acceleration::Accelerations;
+use crate::error::{EngineError, Result};
+use crate::lock::LockExt;
+use crate::types::{MachineReport, MachineState};
+
+/// What a machine is made of.
+#[derive(Clone, Debug)]
+pub(crate) struct MachineSettings {
+    pub(crate) architecture: Architecture,
+    pub(crate) default: bool,
+    pub(crate) cpus: u32,
+    pub(crate) memory_mib: u32,
+    pub(crate) kernel: PathBuf,
+    pub(crate) initramfs: PathBuf,
+    /// The machine's own folder.
+    pub(crate) directory: PathBuf,
+    pub(crate) vmm_command: Vec<std::ffi::OsString>,
+}
+
+/// Tells whether a container that the guest has data of still exists.
+pub(crate) type Known = Box<dyn Fn(&str) -> bool + Send + Sync>;
+
+/// One machine, whether it runs or not.
+pub(crate) struct Machine {
+    pub(crate) settings: MachineSettings,
+    accelerations: Arc<Accelerations>,
+    known: Known,
+    /// Held while booting or stopping.
+    transition: tokio::sync::Mutex<()>,
+    current: Mutex<Option<Arc<Guest>>>,
+    /// Boots that were tried, and why the last one failed.
+    attempts: AtomicU64,
+    last_error: Mutex<Option<String>>,
+}
+
+impl Machine {
+    pub(crate) fn new(settings: MachineSettings, accelerations: Arc<Accelerations>, known: Known) -> Self {
+        Self {
+            settings,
+            accelerations,
+            known,
+            transition: tokio::sync::Mutex::default(),
+            current: Mutex::default(),
+            attempts: AtomicU64::new(0),
+            last_error: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn architecture(&self) -> Architecture {
+        self.settings.architecture
+    }
+
+    /// The guest that runs now, if one does.
+    pub(crate) fn running(&self) -> Option<Arc<Guest>> {
+        self.current.locked().clone().filter(|guest| guest.is_alive())
+    }
+
+    /// The running guest, booted if there is none. Everybody who asks while a boot is under way gets its outcome.
+    /// Cancelling the future does not stop the boot.
+    pub(crate) async fn guest(self: &Arc<Self>) -> Result<Arc<Guest>> {
+        if let Some(guest) = self.running() {
+            return Ok(guest);
+        }
+        let seen = self.attempts.load(Ordering::Acquire);
+        let machine = self.clone();
+        tokio::spawn(async move { machine.boot_after(seen).await })
+            .await
+            .map_err(|error| self.error(format!("could not be booted: {error}")))?
+    }
+
+    async fn boot_after(self: Arc<Self>, seen: u64) -> Result<Arc<Guest>> {
+        let _transition = self.transition.lock().await;
+        if let Some(guest) = self.running() {
+            return Ok(guest);
+        }
+        if self.attempts.load(Ordering::Acquire) > seen
+            && let Some(message) = self.last_error.locked().clone()
+        {
+            return Err(self.error(message));
+        }
+        self.current.locked().take();
+        let booted = boot::boot(&self.settings, &self.accelerations).await;
+        self.attempts.fetch_add(1, Ordering::AcqRel);
+        match booted {
+            Ok(guest) => {
+                *self.last_error.locked() = None;
+                *self.current.locked() = Some(guest.clone());
+                guest.forget_unknown(&self.known);
+                Ok(guest)
+            }
+            Err(message) => {
+                tracing::error!(architecture = %self.settings.architecture, message, "boot failed");
+                *self.last_error.locked() = Some(message.clone());
+                Err(self.error(message))
+            }
+        }
+    }
+
+    /// Stops the guest in an orderly way, its data disk written out. A machine that does not run is no error.
+    pub(crate) async fn stop(self: &Arc<Self>) {
+        let machine = self.clone();
+        let stopping = tokio::spawn(async move {
+            let _transition = machine.transition.lock().await;
+            let guest = machine.current.locked().take();
+            if let Some(guest) = guest {
+                guest.shutdown().await;
+            }
+        });
+        let _ = stopping.await;
+    }
+
+    /// An error that names this machine.
+    pub(crate) fn error(&self, what: impl Into<String>) -> EngineError {
+        EngineError::Machine {
+            architecture: self.settings.architecture,
+            what: what.into(),
+        }
+    }
+
+    /// What `sampan machine inspect` tells. Finds the accelerator out if it was not yet.
+    pub(crate) async fn report(&self) -> MachineReport {
+        let settings = &self.settings;
+        let chosen = self.accelerations.choose(settings.architecture).await;
+        let guest = self.running();
+        let inspection = match &guest {
+            Some(guest) => guest.inspect().await,
+            None => None,
+        };
+        let ended = self.current.locked().as_ref().and_then(|guest| guest.end());
+        let (accelerator, why) = match chosen {
+            Ok(chosen) => (Some(chosen.accelerator), chosen.why),
+            Err(why) => (None, why),
+        };
+        MachineReport {
+            architecture: settings.architecture,
+            state: if guest.is_some() {
+                MachineState::Running
+            } else {
+                MachineState::Stopped
+            },
+            default: settings.default,
+            accelerator,
+            why,
+            cpus: settings.cpus,
+            memory_mib: settings.memory_mib,
+            directory: settings.directory.display().to_string(),
+            kernel: settings.kernel.display().to_string(),
+            initramfs: settings.initramfs.display().to_string(),
+            kernel_release: guest.as_ref().map(|guest| guest.hello.kernel_release.clone()),
+            pid: guest.as_ref().map(|guest| guest.pid()),
+            boot_ms: guest.as_ref().and_then(|guest| guest.boot_ms()),
+            start_ms: guest.as_ref().map(|guest| guest.start_ms),
+            containers: guest.as_ref().map_or(0, |guest| guest.container_count()),
+            inspection,
+            last_error: self.last_error.locked().clone().or(ended),
+        }
+    }
+}

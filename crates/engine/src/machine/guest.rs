@@ -1,0 +1,263 @@
+//! A guest that runs: what the engine asks of it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use protocol::{Architecture, Hello, LayerExtent, Reply, Request, Token};
+use store::ImageLayer;
+use tokio::sync::{RwLockReadGuard, oneshot, watch};
+use vmm::control::Inspection;
+
+use super::Known;
+use super::control::{Control, GuestError, Watched};
+use super::layers::Layers;
+use super::process::{Ended, VmmProcess};
+use super::streams::{ExpectedStream, Streams};
+
+/// How long a start may take: mounts, namespaces and a program read from a slow emulated disk.
+const START_PATIENCE: Duration = Duration::from_secs(120);
+/// How long any other request may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How long the machine's process may take to tell why the control connection broke.
+const REASON_PATIENCE: Duration = Duration::from_secs(3);
+/// How long a machine may take to power off once its guest said that it does.
+const POWER_OFF_PATIENCE: Duration = Duration::from_secs(10);
+/// Containers that one boot looks after when it throws out what nobody knows any more.
+const MOST_UNKNOWN: usize = 8192;
+
+/// Names a process in a guest: a container's first one, or that of an exec.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct ProcessKey {
+    pub(crate) container: String,
+    pub(crate) exec: Option<String>,
+}
+
+/// A booted guest. Dropping the last handle stops its machine at once.
+#[derive(Debug)]
+pub(crate) struct Guest {
+    pub(crate) architecture: Architecture,
+    pub(crate) hello: Hello,
+    /// From the start of the machine's process until the guest's agent answered, in milliseconds.
+    pub(crate) start_ms: u64,
+    /// The host's clock when the guest's agent answered, in nanoseconds since the Unix epoch.
+    pub(crate) ready_ns: u64,
+    control: Control,
+    streams: Streams,
+    layers: Layers,
+    process: Arc<VmmProcess>,
+    ended: watch::Receiver<Option<Ended>>,
+    stopping: AtomicBool,
+}
+
+/// The parts that a boot has put together.
+pub(crate) struct Booted {
+    pub(crate) architecture: Architecture,
+    pub(crate) hello: Hello,
+    pub(crate) start_ms: u64,
+    pub(crate) ready_ns: u64,
+    pub(crate) control: Control,
+    pub(crate) control_gone: oneshot::Receiver<()>,
+    pub(crate) streams: Streams,
+    pub(crate) process: VmmProcess,
+}
+
+impl Guest {
+    /// Takes over what a boot has put together.
+    pub(crate) fn new(booted: Booted) -> Arc<Self> {
+        let process = Arc::new(booted.process);
+        let ended = process.ended();
+        tokio::spawn(end_without_control(
+            booted.control_gone,
+            Arc::downgrade(&process),
+            ended.clone(),
+        ));
+        Arc::new(Self {
+            architecture: booted.architecture,
+            hello: booted.hello,
+            start_ms: booted.start_ms,
+            ready_ns: booted.ready_ns,
+            control: booted.control,
+            streams: booted.streams,
+            layers: Layers::default(),
+            process,
+            ended,
+            stopping: AtomicBool::new(false),
+        })
+    }
+
+    /// Whether it can still be used.
+    pub(crate) fn is_alive(&self) -> bool {
+        self.ended.borrow().is_none() && !self.stopping.load(Ordering::Acquire) && !self.control.is_closed()
+    }
+
+    /// Why it ended, in words that follow "the linux/arm64 machine"; `None` while it runs.
+    pub(crate) fn end(&self) -> Option<String> {
+        let message = self.ended.borrow().as_ref()?.message.clone();
+        Some(match self.control.panic() {
+            Some(panic) => format!("crashed: its init panicked: {panic}"),
+            None => message,
+        })
+    }
+
+    /// Waits until the machine is gone and tells why.
+    pub(crate) async fn wait_end(&self) -> String {
+        let mut ended = self.ended.clone();
+        let _ = ended.wait_for(Option::is_some).await;
+        self.end().unwrap_or_else(|| "is gone".to_owned())
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.pid()
+    }
+
+    /// From the kernel's first instruction until the guest's agent answered, in milliseconds.
+    pub(crate) fn boot_ms(&self) -> Option<u64> {
+        let entered = self.process.entered()?;
+        Some(self.ready_ns.saturating_sub(entered) / 1_000_000)
+    }
+
+    pub(crate) fn container_count(&self) -> u64 {
+        self.control.container_count()
+    }
+
+    /// What the machine's process knows of itself, if it says so soon.
+    pub(crate) async fn inspect(&self) -> Option<Inspection> {
+        tokio::time::timeout(PATIENCE, self.process.inspect())
+            .await
+            .ok()?
+    }
+
+    /// Announces a byte stream.
+    pub(crate) fn expect_stream(&self, token: Token) -> ExpectedStream {
+        self.streams.expect(token)
+    }
+
+    /// Watches a process that is about to be started.
+    pub(crate) fn watch(&self, key: ProcessKey) -> Result<Watched, GuestError> {
+        self.control.watch(key)
+    }
+
+    /// Stops watching a process that was not started.
+    pub(crate) fn unwatch(&self, key: &ProcessKey) {
+        self.control.unwatch(key);
+    }
+
+    /// Keeps layers on the layer disk until the guard is dropped.
+    pub(crate) async fn layers_in_use(&self) -> RwLockReadGuard<'_, ()> {
+        self.layers.in_use().await
+    }
+
+    /// The extents of layers on the layer disk, put there where they are not yet.
+    pub(crate) async fn map_layers(&self, layers: &[ImageLayer]) -> Result<Vec<LayerExtent>, String> {
+        match tokio::time::timeout(PATIENCE, self.layers.map(&self.process, layers)).await {
+            Ok(extents) => extents,
+            Err(_) => {
+                self.process.kill();
+                Err("the machine's process did not answer; it was ended".to_owned())
+            }
+        }
+    }
+
+    /// Takes layers away from the layer disk, except those that a container uses.
+    pub(crate) async fn unmap_layers(&self, diff_ids: &[String]) {
+        let release = |diff_ids| async {
+            match self.request(Request::ReleaseLayers { diff_ids }).await {
+                Ok(Reply::Released { diff_ids }) => diff_ids,
+                Ok(_) => Vec::new(),
+                Err(error) => {
+                    tracing::warn!(%error, "layers stay on the layer disk");
+                    Vec::new()
+                }
+            }
+        };
+        self.layers.unmap(&self.process, diff_ids, release).await;
+    }
+
+    /// Starts a container or exec.
+    pub(crate) async fn start(&self, request: Request) -> Result<u32, GuestError> {
+        match self.request_within(request, START_PATIENCE).await? {
+            Reply::Started { pid } => Ok(pid),
+            _ => Ok(0),
+        }
+    }
+
+    /// Asks the guest for something that is done soon.
+    pub(crate) async fn request(&self, request: Request) -> Result<Reply, GuestError> {
+        self.request_within(request, PATIENCE).await
+    }
+
+    async fn request_within(&self, request: Request, patience: Duration) -> Result<Reply, GuestError> {
+        let result = self.control.request(request, patience).await;
+        if let Err(GuestError::Silent(_)) = &result {
+            tracing::error!(architecture = %self.architecture, "the guest does not answer: its machine is ended");
+            self.process.kill();
+        }
+        result
+    }
+
+    /// Has the guest throw out what it keeps of a container. If it cannot be told now, the next boot does it.
+    pub(crate) fn forget(&self, container: &str) {
+        self.control.tell(Request::Remove {
+            container: container.to_owned(),
+        });
+    }
+
+    /// Has the guest throw out what it keeps of containers that do not exist any more.
+    pub(crate) fn forget_unknown(self: &Arc<Self>, known: &Known) {
+        let unknown: Vec<String> = self
+            .hello
+            .containers
+            .iter()
+            .take(MOST_UNKNOWN)
+            .filter(|container| !known(container))
+            .cloned()
+            .collect();
+        if unknown.is_empty() {
+            return;
+        }
+        let guest = self.clone();
+        tokio::spawn(async move {
+            for container in unknown {
+                if guest.request(Request::Remove { container }).await.is_err() {
+                    return;
+                }
+            }
+        });
+    }
+
+    /// Stops the guest in an orderly way, and the hard way if it does not.
+    pub(crate) async fn shutdown(&self) {
+        self.stopping.store(true, Ordering::Release);
+        if self.request(Request::Shutdown).await.is_ok() && self.ended_within(POWER_OFF_PATIENCE).await {
+            return;
+        }
+        self.process.stop().await;
+        if !self.ended_within(POWER_OFF_PATIENCE).await {
+            self.process.kill();
+            self.wait_end().await;
+        }
+    }
+
+    async fn ended_within(&self, patience: Duration) -> bool {
+        let mut ended = self.ended.clone();
+        tokio::time::timeout(patience, ended.wait_for(Option::is_some))
+            .await
+            .is_ok()
+    }
+}
+
+/// A guest without its control connection is of no use: its machine says why within a moment, or is ended.
+async fn end_without_control(
+    gone: oneshot::Receiver<()>,
+    process: std::sync::Weak<VmmProcess>,
+    mut ended: watch::Receiver<Option<Ended>>,
+) {
+    let _ = gone.await;
+    let told = tokio::time::timeout(REASON_PATIENCE, ended.wait_for(Option::is_some)).await;
+    if told.is_err()
+        && let Some(process) = process.upgrade()
+    {
+        process.kill();
+    }
+}

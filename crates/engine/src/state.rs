@@ -1,0 +1,286 @@
+//! The database of records (redb): container ID to JSON.
+//!
+//! One thread writes. It commits everything that waits in one transaction, so that operations in parallel share
+//! a disk flush. A change is either *durable*, and acknowledged only once it is on disk, or *lazy*: nobody was
+//! promised it, it reaches the disk with the next durable one, and [`crate::Engine::open`] finds out what it told
+//! if it was lost.
+
+use std::path::Path;
+use std::sync::mpsc;
+
+use redb::{Durability, ReadableDatabase, ReadableTable, TableDefinition};
+use tokio::sync::oneshot;
+
+use crate::error::{EngineError, Result};
+use crate::record::Record;
+
+const CONTAINERS: TableDefinition<&str, &[u8]> = TableDefinition::new("containers");
+const SETTINGS: TableDefinition<&str, &str> = TableDefinition::new("settings");
+/// The key of the engine's own ID, which `docker info` shows.
+const ENGINE_ID: &str = "engine-id";
+
+/// Jobs that are committed together at most.
+const BATCH: usize = 256;
+
+#[derive(Debug)]
+enum Change {
+    Put(String, Vec<u8>),
+    Delete(String),
+}
+
+#[derive(Debug)]
+struct Job {
+    change: Change,
+    /// Told once the change is on disk.
+    done: Option<oneshot::Sender<Result<(), String>>>,
+}
+
+/// The open database. Dropping it writes everything out.
+#[derive(Debug)]
+pub(crate) struct State {
+    jobs: Option<mpsc::Sender<Job>>,
+    writer: Option<std::thread::JoinHandle<()>>,
+}
+
+/// What the database held when it was opened.
+#[derive(Debug, Default)]
+pub(crate) struct Contents {
+    pub(crate) engine_id: String,
+    pub(crate) records: Vec<Record>,
+    /// IDs of records that could not be understood; they are left alone.
+    pub(crate) unreadable: Vec<String>,
+}
+
+fn failed(error: impl Into<redb::Error>) -> EngineError {
+    EngineError::Database(error.into().to_string())
+}
+
+/// A change on its way to the disk. Dropping it does not undo the change.
+#[derive(Debug)]
+#[must_use = "a change is acknowledged only once it is on disk"]
+pub(crate) struct Commit(oneshot::Receiver<Result<(), String>>);
+
+impl Commit {
+    /// Waits until the change is on disk.
+    pub(crate) async fn on_disk(self) -> Result<()> {
+        match self.0.await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(message)) => Err(EngineError::Database(message)),
+            Err(_) => Err(EngineError::Database("the writer stopped".to_owned())),
+        }
+    }
+}
+
+impl State {
+    /// Opens or makes the database, and reads it. Blocks on the disk.
+    pub(crate) fn open(path: &Path, new_id: &str) -> Result<(Self, Contents)> {
+        let database = redb::Database::create(path).map_err(|error| {
+            EngineError::Database(format!("{} cannot be opened: {error}", path.display()))
+        })?;
+        let contents = read(&database, new_id)?;
+        let (jobs, queue) = mpsc::channel();
+        let writer = std::thread::Builder::new()
+            .name("state".to_owned())
+            .spawn(move || write(&database, &queue))
+            .map_err(EngineError::io("the state thread cannot be started"))?;
+        Ok((
+            Self {
+                jobs: Some(jobs),
+                writer: Some(writer),
+            },
+            contents,
+        ))
+    }
+
+    /// Sends a record to be written. The order of calls is the order on disk; await the commit before acknowledging.
+    pub(crate) fn put(&self, record: &Record) -> Result<Commit> {
+        self.durable(Change::Put(record.id.clone(), encode(record)?))
+    }
+
+    /// Writes a record some time.
+    pub(crate) fn put_lazily(&self, record: &Record) -> Result<()> {
+        self.send(Job {
+            change: Change::Put(record.id.clone(), encode(record)?),
+            done: None,
+        })
+    }
+
+    /// Sends a record to be deleted; await the commit before acknowledging.
+    pub(crate) fn delete(&self, id: &str) -> Result<Commit> {
+        self.durable(Change::Delete(id.to_owned()))
+    }
+
+    /// Deletes a record some time.
+    pub(crate) fn delete_lazily(&self, id: &str) -> Result<()> {
+        self.send(Job {
+            change: Change::Delete(id.to_owned()),
+            done: None,
+        })
+    }
+
+    fn durable(&self, change: Change) -> Result<Commit> {
+        let (done, wait) = oneshot::channel();
+        self.send(Job {
+            change,
+            done: Some(done),
+        })?;
+        Ok(Commit(wait))
+    }
+
+    fn send(&self, job: Job) -> Result<()> {
+        self.jobs
+            .as_ref()
+            .and_then(|jobs| jobs.send(job).ok())
+            .ok_or_else(|| EngineError::Database("the writer stopped".to_owned()))
+    }
+}
+
+impl Drop for State {
+    fn drop(&mut self) {
+        self.jobs = None;
+        if let Some(writer) = self.writer.take() {
+            let _ = writer.join();
+        }
+    }
+}
+
+fn encode(record: &Record) -> Result<Vec<u8>> {
+    serde_json::to_vec(record)
+        .map_err(|error| EngineError::Internal(format!("a record cannot be written: {error}")))
+}
+
+fn read(database: &redb::Database, new_id: &str) -> Result<Contents> {
+    let transaction = database.begin_write().map_err(failed)?;
+    let engine_id = {
+        transaction.open_table(CONTAINERS).map_err(failed)?;
+        let mut settings = transaction.open_table(SETTINGS).map_err(failed)?;
+        let known = settings
+            .get(ENGINE_ID)
+            .map_err(failed)?
+            .map(|id| id.value().to_owned());
+        match known {
+            Some(id) => id,
+            None => {
+                settings.insert(ENGINE_ID, new_id).map_err(failed)?;
+                new_id.to_owned()
+            }
+        }
+    };
+    transaction.commit().map_err(failed)?;
+    let mut contents = Contents {
+        engine_id,
+        ..Contents::default()
+    };
+    let table = database
+        .begin_read()
+        .map_err(failed)?
+        .open_table(CONTAINERS)
+        .map_err(failed)?;
+    for row in table.iter().map_err(failed)? {
+        let (id, bytes) = row.map_err(failed)?;
+        match serde_json::from_slice(bytes.value()) {
+            Ok(record) => contents.records.push(record),
+            Err(error) => {
+                tracing::error!(id = id.value(), %error, "a container's record cannot be understood");
+                contents.unreadable.push(id.value().to_owned());
+            }
+        }
+    }
+    Ok(contents)
+}
+
+/// The writing thread: ends when every sender is gone, after one last flush.
+fn write(database: &redb::Database, queue: &mpsc::Receiver<Job>) {
+    let mut unflushed = false;
+    while let Ok(first) = queue.recv() {
+        let jobs: Vec<Job> = std::iter::once(first)
+            .chain(queue.try_iter())
+            .take(BATCH)
+            .collect();
+        let durable = jobs.iter().any(|job| job.done.is_some());
+        let result = commit(database, &jobs, durable).map_err(|error| error.to_string());
+        unflushed = if durable { result.is_err() } else { true };
+        if let Err(error) = &result {
+            tracing::error!(error, "container records were not written");
+        }
+        for done in jobs.into_iter().filter_map(|job| job.done) {
+            let _ = done.send(result.clone());
+        }
+    }
+    if unflushed && let Err(error) = commit(database, &[], true) {
+        tracing::error!(%error, "the last container records were not written");
+    }
+}
+
+fn commit(database: &redb::Database, jobs: &[Job], durable: bool) -> Result<(), redb::Error> {
+    let mut transaction = database.begin_write()?;
+    if !durable {
+        transaction.set_durability(Durability::None)?;
+    }
+    {
+        let mut table = transaction.open_table(CONTAINERS)?;
+        for job in jobs {
+            match &job.change {
+                Change::Put(id, bytes) => drop(table.insert(id.as_str(), bytes.as_slice())?),
+                Change::Delete(id) => drop(table.remove(id.as_str())?),
+            }
+        }
+    }
+    transaction.commit()?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::tests::record;
+
+    #[tokio::test]
+    async fn what_was_acknowledged_is_there_after_the_process_is_gone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("engine.redb");
+        let (state, contents) = State::open(&path, "first").unwrap();
+        assert_eq!(
+            (contents.engine_id.as_str(), contents.records.len()),
+            ("first", 0)
+        );
+        state.put(&record("a")).unwrap().on_disk().await.unwrap();
+        state.put(&record("b")).unwrap().on_disk().await.unwrap();
+        state.delete("a").unwrap().on_disk().await.unwrap();
+        // The copy is what a killed process leaves on disk.
+        let copy = folder.path().join("copy.redb");
+        std::fs::copy(&path, &copy).unwrap();
+        let (_state, contents) = State::open(&copy, "second").unwrap();
+        assert_eq!(contents.engine_id, "first");
+        assert_eq!(
+            contents
+                .records
+                .iter()
+                .map(|record| record.id.as_str())
+                .collect::<Vec<_>>(),
+            ["b"]
+        );
+    }
+
+    #[tokio::test]
+    async fn a_lazy_change_reaches_the_disk_with_the_next_durable_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("engine.redb");
+        let (state, _) = State::open(&path, "id").unwrap();
+        state.put_lazily(&record("lazy")).unwrap();
+        state.put(&record("durable")).unwrap().on_disk().await.unwrap();
+        let copy = folder.path().join("copy.redb");
+        std::fs::copy(&path, &copy).unwrap();
+        assert_eq!(State::open(&copy, "id").unwrap().1.records.len(), 2);
+    }
+
+    #[test]
+    fn closing_writes_lazy_changes_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("engine.redb");
+        let (state, _) = State::open(&path, "id").unwrap();
+        state.put_lazily(&record("lazy")).unwrap();
+        drop(state);
+        assert_eq!(State::open(&path, "id").unwrap().1.records.len(), 1);
+    }
+}
