@@ -15,10 +15,13 @@ use vhost::vhost_user::{Error, Result, VhostUserBackendReqHandlerMut};
 use vm_memory::{Bytes, GuestAddress};
 
 use super::memory::Table;
+use super::refused;
 
 const PROTOCOL_FEATURES: u64 = VhostUserVirtioFeatures::PROTOCOL_FEATURES.bits();
 /// VIRTIO_F_RING_EVENT_IDX.
 const EVENT_IDX: u64 = 1 << 29;
+/// The front end and its guest agree on sizes without asking the device. QEMU allows this much.
+const MAX_QUEUE_SIZE: u16 = 1024;
 /// Where the used ring has its index.
 const USED_INDEX: u64 = 2;
 
@@ -69,8 +72,8 @@ impl Interrupt for NoConfigChange {
 
 impl Backend {
     pub(super) fn new(device: Box<dyn VirtioDevice>, interrupts: Arc<AtomicU64>) -> Self {
-        let ring = |size: &u16| Ring {
-            queue: Queue::new(*size),
+        let ring = |_| Ring {
+            queue: Queue::new(MAX_QUEUE_SIZE),
             kick: None,
             call: Arc::new(Call {
                 event: Mutex::new(None),
@@ -89,7 +92,9 @@ impl Backend {
     }
 
     fn ring(&mut self, index: u32) -> Result<&mut Ring> {
-        self.queues.get_mut(index as usize).ok_or(Error::InvalidParam)
+        self.queues
+            .get_mut(index as usize)
+            .ok_or_else(|| refused("there is no such queue"))
     }
 
     fn stop(&mut self) {
@@ -151,11 +156,11 @@ fn used_index(table: &Table, queue: &Queue) -> Result<u16> {
     let address = queue
         .used_ring()
         .checked_add(USED_INDEX)
-        .ok_or(Error::InvalidParam)?;
+        .ok_or_else(|| refused("the used ring is not in guest memory"))?;
     let index: u16 = table
         .memory
         .read_obj(GuestAddress(address))
-        .map_err(|_| Error::InvalidParam)?;
+        .map_err(|_| refused("the used ring is not in guest memory"))?;
     Ok(u16::from_le(index))
 }
 
@@ -198,7 +203,7 @@ impl VhostUserBackendReqHandlerMut for Backend {
 
     fn set_features(&mut self, features: u64) -> Result<()> {
         if features & !(self.device.features() | PROTOCOL_FEATURES) != 0 {
-            return Err(Error::InvalidParam);
+            return Err(refused("features that were not offered"));
         }
         self.features = features;
         Ok(())
@@ -221,12 +226,12 @@ impl VhostUserBackendReqHandlerMut for Backend {
 
     fn set_vring_num(&mut self, index: u32, size: u32) -> Result<()> {
         let ring = self.ring(index)?;
-        let size = u16::try_from(size).map_err(|_| Error::InvalidParam)?;
+        let size = u16::try_from(size).map_err(|_| refused("a queue cannot have this size"))?;
         ring.queue.set_size(size);
         if ring.queue.size() == size {
             Ok(())
         } else {
-            Err(Error::InvalidParam)
+            Err(refused("a queue cannot have this size"))
         }
     }
 
@@ -239,7 +244,10 @@ impl VhostUserBackendReqHandlerMut for Backend {
         available: u64,
         _log: u64,
     ) -> Result<()> {
-        let table = self.table.as_ref().ok_or(Error::InvalidParam)?;
+        let table = self
+            .table
+            .as_ref()
+            .ok_or_else(|| refused("there is no guest memory yet"))?;
         let [descriptor, used, available] = [
             table.guest_address(descriptor)?,
             table.guest_address(used)?,
@@ -257,7 +265,7 @@ impl VhostUserBackendReqHandlerMut for Backend {
     }
 
     fn set_vring_base(&mut self, index: u32, base: u32) -> Result<()> {
-        let base = u16::try_from(base).map_err(|_| Error::InvalidParam)?;
+        let base = u16::try_from(base).map_err(|_| refused("a position of more than 16 bits"))?;
         self.ring(index)?.queue.set_next_avail(base);
         Ok(())
     }
@@ -269,7 +277,7 @@ impl VhostUserBackendReqHandlerMut for Backend {
         let position = match (&self.table, self.queues.get(index as usize)) {
             (Some(table), Some(ring)) if ring.queue.ready() => used_index(table, &ring.queue)?,
             (_, Some(ring)) => ring.queue.next_avail(),
-            _ => return Err(Error::InvalidParam),
+            _ => return Err(refused("there is no such queue")),
         };
         let ring = self.ring(index)?;
         ring.queue.set_ready(false);

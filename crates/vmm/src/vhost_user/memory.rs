@@ -6,6 +6,8 @@ use vhost::vhost_user::message::VhostUserMemoryRegion;
 use vhost::vhost_user::{Error, Result};
 use vm_memory::{FileOffset, GuestAddress, GuestMemoryMmap, GuestRegionMmap, MmapRegion};
 
+use super::refused;
+
 /// Guest memory, and where the front end has it: queue addresses come as the front end's own.
 pub(super) struct Table {
     pub(super) memory: GuestMemoryMmap,
@@ -24,20 +26,21 @@ impl Table {
         let mut mapped = Vec::with_capacity(regions.len());
         let mut ranges = Vec::with_capacity(regions.len());
         for (region, file) in regions.iter().zip(files) {
-            let length = usize::try_from(region.memory_size).map_err(|_| Error::InvalidParam)?;
+            let length = usize::try_from(region.memory_size)
+                .map_err(|_| refused("a region of memory is too large"))?;
             // Touching a mapping past its file's end would kill the process.
             let end = region
                 .mmap_offset
                 .checked_add(region.memory_size)
-                .ok_or(Error::InvalidParam)?;
+                .ok_or_else(|| refused("a region of memory ends past 64 bits"))?;
             if file.metadata().map_err(Error::ReqHandlerError)?.len() < end {
-                return Err(Error::InvalidParam);
+                return Err(refused("a region of memory is longer than its file"));
             }
             let mapping = MmapRegion::from_file(FileOffset::new(file, region.mmap_offset), length)
                 .map_err(|error| Error::ReqHandlerError(std::io::Error::other(error)))?;
             mapped.push(
                 GuestRegionMmap::new(mapping, GuestAddress(region.guest_phys_addr))
-                    .ok_or(Error::InvalidParam)?,
+                    .ok_or_else(|| refused("a region of memory ends past 64 bits"))?,
             );
             ranges.push(Range {
                 front_end: region.user_addr,
@@ -59,6 +62,6 @@ impl Table {
                 let offset = front_end.checked_sub(range.front_end)?;
                 (offset < range.length).then(|| range.guest.checked_add(offset))?
             })
-            .ok_or(Error::InvalidParam)
+            .ok_or_else(|| refused("an address of a queue is not in guest memory"))
     }
 }

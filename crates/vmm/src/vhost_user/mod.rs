@@ -59,6 +59,11 @@ pub(crate) fn serve(name: &str, device: Box<dyn VirtioDevice>, connection: UnixS
     })
 }
 
+/// The answer to a request that cannot be met; the connection goes on.
+fn refused(why: &'static str) -> Error {
+    Error::ReqHandlerError(io::Error::other(why))
+}
+
 impl Served {
     /// How often the device has interrupted the guest.
     pub(crate) fn interrupts(&self) -> u64 {
