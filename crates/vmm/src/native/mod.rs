@@ -53,6 +53,7 @@ pub(crate) fn start(parts: Parts) -> Result<Box<dyn Machine>, StartError> {
     }
     let vm = hypervisor.create_vm().map_err(refused)?;
     let memory = guest_memory(&config)?;
+    sys::prefer_large_pages(&memory);
     vm.map_memory(&memory).map_err(refused)?;
     let layout = InterruptControllerLayout {
         vcpus: config.cpus,

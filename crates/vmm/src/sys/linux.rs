@@ -8,7 +8,9 @@ use std::collections::BTreeMap;
 use std::io;
 
 use libc::c_long;
+use rustix::mm::{Advice, madvise};
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, TargetArch, apply_filter_all_threads};
+use vm_memory::{GuestMemoryBackend, GuestMemoryMmap, GuestMemoryRegion};
 
 use crate::control::Accelerator;
 
@@ -28,6 +30,20 @@ pub(super) fn confine() -> io::Result<()> {
         .and_then(TryInto::try_into)
         .map_err(io::Error::other)?;
     apply_filter_all_threads(&program).map_err(io::Error::other)
+}
+
+#[allow(unsafe_code, reason = "madvise takes a bare address range")]
+pub(super) fn prefer_large_pages(memory: &GuestMemoryMmap) {
+    for region in memory.iter() {
+        let Ok(length) = usize::try_from(region.len()) else {
+            continue;
+        };
+        // SAFETY: the range is one mapping, which `memory` keeps, and the advice changes no content.
+        let advised = unsafe { madvise(region.as_ptr().cast(), length, Advice::LinuxHugepage) };
+        if let Err(error) = advised {
+            tracing::debug!("the host has no large pages for guest memory: {error}");
+        }
+    }
 }
 
 const ALLOWED: &[c_long] = &[

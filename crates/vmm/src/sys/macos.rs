@@ -2,6 +2,8 @@
 
 use std::io;
 
+use vm_memory::GuestMemoryMmap;
+
 use crate::control::Accelerator;
 
 pub(super) use super::unix::event_of;
@@ -12,3 +14,6 @@ pub(super) const NATIVE: Accelerator = Accelerator::Hvf;
 pub(super) fn confine() -> io::Result<()> {
     Ok(())
 }
+
+/// The system chooses the size of pages itself.
+pub(super) fn prefer_large_pages(_: &GuestMemoryMmap) {}

@@ -4,6 +4,7 @@ use std::io;
 
 use devices::Event;
 use hypervisor::EventRef;
+use vm_memory::GuestMemoryMmap;
 
 use crate::control::Accelerator;
 
@@ -18,3 +19,6 @@ pub(super) fn event_of(_: &Event) -> Option<EventRef<'_>> {
 pub(super) fn confine() -> io::Result<()> {
     Ok(())
 }
+
+/// The system chooses the size of pages itself.
+pub(super) fn prefer_large_pages(_: &GuestMemoryMmap) {}
