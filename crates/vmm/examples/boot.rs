@@ -1,10 +1,12 @@
 //! Boots a kernel and an initramfs in a machine of the host's own hypervisor, shows its console, and says when and
-//! why it ended.
+//! why it ended: by itself, or because sampan's init said that it is ready.
 //!
 //! `boot KERNEL INITRAMFS [CPUS [MIB [WORD OF THE COMMAND LINE]…]]`
 
 use std::error::Error;
 use std::fs::File;
+use std::io::Read;
+use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::sync::{Arc, mpsc};
 use std::time::Instant;
@@ -43,20 +45,31 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let begin = Instant::now();
     let (sender, events) = mpsc::channel();
+    let ready = sender.clone();
     let sink = EventSink::new(move |event| {
-        let _ = sender.send((Instant::now(), event));
+        let _ = sender.send((Instant::now(), Some(event)));
+    });
+    let control = UnixListener::bind(directory.join("vsock_1024"))?;
+    std::thread::spawn(move || {
+        let (mut connection, _) = control.accept()?;
+        connection.read_exact(&mut [0])?;
+        let _ = ready.send((Instant::now(), None));
+        Ok::<_, std::io::Error>(connection)
     });
     let console = Arc::new(Console::with_log(Path::new("/dev/stdout"))?);
     let mut machine = machine::start(Parts::new(config, console, sink, &Layers::new())?)?;
     let mut entered = begin;
     for (at, event) in events {
+        let what = event
+            .as_ref()
+            .map_or("the guest is ready".into(), |event| format!("{event:?}"));
         println!(
-            "[{:?} after the start, {:?} after entry] {event:?}",
+            "[{:?} after the start, {:?} after entry] {what}",
             at - begin,
             at - entered
         );
         match event {
-            Event::Entered { .. } => entered = at,
+            Some(Event::Entered { .. }) => entered = at,
             _ => break,
         }
     }

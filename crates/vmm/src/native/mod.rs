@@ -6,6 +6,8 @@
 
 mod legacy;
 mod lifecycle;
+#[cfg(test)]
+mod tests;
 mod vcpu;
 
 use std::sync::Arc;
@@ -31,6 +33,8 @@ type NamedRegisters = (String, Arc<VirtioMmio>);
 struct NativeMachine {
     lifecycle: Arc<Lifecycle>,
     threads: Vec<JoinHandle<()>>,
+    /// One for each vCPU that has not been let go; a thread whose sender is dropped ends.
+    starts: Vec<mpsc::Sender<Start>>,
     devices: Vec<NamedRegisters>,
     counters: Arc<Counters>,
 }
@@ -71,13 +75,14 @@ pub(crate) fn start(parts: Parts) -> Result<Box<dyn Machine>, StartError> {
     legacy::attach(&mut buses, config.architecture, vm.as_ref(), console, &lifecycle)?;
     let (devices, slots) = attach_virtio(&mut buses, &config, devices, vm.as_ref(), &memory)?;
 
-    let mut vcpus = Vcpus::spawn(&vm, config.cpus, &Arc::new(buses), &lifecycle, &counters)?;
-    let machine = NativeMachine {
-        lifecycle: lifecycle.clone(),
-        threads: std::mem::take(&mut vcpus.threads),
+    let mut machine = NativeMachine {
+        lifecycle,
+        threads: Vec::new(),
+        starts: Vec::new(),
         devices,
         counters,
     };
+    machine.make_vcpus(&vm, config.cpus, &Arc::new(buses))?;
     vm.seal().map_err(refused)?;
     let seed = sys::random_seed().map_err(|error| StartError::new(format!("no randomness: {error}")))?;
     let announce: Vec<String> = match config.architecture {
@@ -98,7 +103,7 @@ pub(crate) fn start(parts: Parts) -> Result<Box<dyn Machine>, StartError> {
         Architecture::Amd64 => x86_64::prepare(&input)?,
         Architecture::Arm64 => aarch64::prepare(&input)?,
     };
-    vcpus.release(start);
+    machine.release_vcpus(start);
     Ok(Box::new(machine))
 }
 
@@ -114,6 +119,7 @@ impl Machine for NativeMachine {
 
     fn stop(&mut self) {
         self.lifecycle.stop();
+        self.starts.clear();
         for thread in self.threads.drain(..) {
             // A thread that panicked executes no guest either.
             let _ = thread.join();
@@ -136,25 +142,9 @@ struct Buses {
     ports: Bus,
 }
 
-/// The threads of a machine's vCPUs, not yet let go. Dropping it ends them.
-struct Vcpus {
-    threads: Vec<JoinHandle<()>>,
-    starts: Vec<mpsc::Sender<Start>>,
-}
-
-impl Vcpus {
-    /// Returns when every vCPU exists.
-    fn spawn(
-        vm: &Arc<dyn Vm>,
-        count: u32,
-        buses: &Arc<Buses>,
-        lifecycle: &Arc<Lifecycle>,
-        counters: &Arc<Counters>,
-    ) -> Result<Self, StartError> {
-        let mut vcpus = Self {
-            threads: Vec::new(),
-            starts: Vec::new(),
-        };
+impl NativeMachine {
+    /// Starts a thread for each vCPU. Returns when every vCPU exists; they wait to be released.
+    fn make_vcpus(&mut self, vm: &Arc<dyn Vm>, count: u32, buses: &Arc<Buses>) -> Result<(), StartError> {
         let (made, kickers) = mpsc::channel();
         for index in 0..count {
             let (start, starts) = mpsc::channel();
@@ -162,22 +152,22 @@ impl Vcpus {
                 index,
                 vm: vm.clone(),
                 buses: buses.clone(),
-                lifecycle: lifecycle.clone(),
-                counters: counters.clone(),
+                lifecycle: self.lifecycle.clone(),
+                counters: self.counters.clone(),
             };
-            vcpus.threads.push(thread.spawn(made.clone(), starts)?);
-            vcpus.starts.push(start);
+            self.threads.push(thread.spawn(made.clone(), starts)?);
+            self.starts.push(start);
         }
         drop(made);
         let kickers: Vec<Arc<dyn Kick>> = kickers.iter().collect::<Result<_, _>>().map_err(refused)?;
-        lifecycle.set_kickers(kickers);
-        Ok(vcpus)
+        self.lifecycle.set_kickers(kickers);
+        Ok(())
     }
 
-    /// Lets the first vCPU begin with `start`, the others wait for it.
-    fn release(self, start: Start) {
+    /// Lets the first vCPU begin with `start`; the others wait for it.
+    fn release_vcpus(&mut self, start: Start) {
         let starts = std::iter::once(start).chain(std::iter::repeat(Start::Parked));
-        for (sender, start) in self.starts.iter().zip(starts) {
+        for (sender, start) in self.starts.drain(..).zip(starts) {
             // A thread that is gone has said why.
             let _ = sender.send(start);
         }
