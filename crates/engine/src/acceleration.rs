@@ -13,12 +13,12 @@ pub(crate) struct Chosen {
     pub(crate) why: String,
 }
 
-/// The answers for both architectures.
+/// The answers for both architectures. A failure is not kept: QEMU may be installed the next time.
 #[derive(Debug)]
 pub(crate) struct Accelerations {
     asked: Acceleration,
-    amd64: OnceCell<Result<Chosen, String>>,
-    arm64: OnceCell<Result<Chosen, String>>,
+    amd64: OnceCell<Chosen>,
+    arm64: OnceCell<Chosen>,
 }
 
 impl Accelerations {
@@ -43,7 +43,7 @@ impl Accelerations {
                 .await
                 .map_err(|error| format!("has no accelerator: {error}"))?
         };
-        cell.get_or_init(choose).await.clone()
+        cell.get_or_try_init(choose).await.cloned()
     }
 }
 

@@ -108,11 +108,17 @@ impl Container {
         state.put(&record)
     }
 
-    /// As [`Container::update`], for a change that nobody was promised.
-    pub(crate) fn update_lazily(&self, state: &State, change: impl FnOnce(&mut Record)) {
+    /// As [`Container::update`], for a change that nobody waits for. Of a container that goes away with its run it need
+    /// not reach the disk at all.
+    pub(crate) fn update_unasked(&self, state: &State, change: impl FnOnce(&mut Record)) {
         let mut record = self.record.locked();
         change(&mut record);
-        if let Err(error) = state.put_lazily(&record) {
+        let sent = if record.auto_remove() {
+            state.put_lazily(&record)
+        } else {
+            state.put_soon(&record)
+        };
+        if let Err(error) = sent {
             tracing::error!(%error, container = self.id, "a change was not recorded");
         }
     }

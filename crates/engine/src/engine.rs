@@ -192,7 +192,7 @@ fn reconcile(registry: &Registry, state: &State, mut record: Record, containers:
     }
     if record.state.phase.is_running() {
         record.state.lost(time::now(), SERVICE_GONE);
-        state.put_lazily(&record)?;
+        state.put_soon(&record)?;
     }
     registry.reserve(Some(&record.name), &record.id)?;
     registry.insert(Arc::new(Container::new(record, containers)));

@@ -1,14 +1,17 @@
 //! The database of records (redb): container ID to JSON.
 //!
 //! One thread writes. It commits everything that waits in one transaction, so that operations in parallel share
-//! a disk flush. A change is either *durable*, and acknowledged only once it is on disk, or *lazy*: nobody was
-//! promised it, it reaches the disk with the next durable one, and [`crate::Engine::open`] finds out what it told
-//! if it was lost.
+//! a disk flush. A change is one of three:
+//!
+//! - *promised*: acknowledged only once it is on disk;
+//! - *soon*: nobody waits for it, and it is flushed all the same (an exit);
+//! - *lazy*: it reaches the disk with the next of the others, because [`crate::Engine::open`] comes to the same state
+//!   without it (everything about a container that goes away with its run).
 
 use std::path::Path;
 use std::sync::mpsc;
 
-use redb::{Durability, ReadableDatabase, ReadableTable, TableDefinition};
+use redb::{ReadableDatabase, ReadableTable, TableDefinition};
 use tokio::sync::oneshot;
 
 use crate::error::{EngineError, Result};
@@ -31,6 +34,8 @@ enum Change {
 #[derive(Debug)]
 struct Job {
     change: Change,
+    /// Whether the disk is flushed for it.
+    flush: bool,
     /// Told once the change is on disk.
     done: Option<oneshot::Sender<Result<(), String>>>,
 }
@@ -97,10 +102,20 @@ impl State {
         self.durable(Change::Put(record.id.clone(), encode(record)?))
     }
 
+    /// Sends a record to be written and flushed without anybody waiting for it.
+    pub(crate) fn put_soon(&self, record: &Record) -> Result<()> {
+        self.send(Job {
+            change: Change::Put(record.id.clone(), encode(record)?),
+            flush: true,
+            done: None,
+        })
+    }
+
     /// Writes a record some time.
     pub(crate) fn put_lazily(&self, record: &Record) -> Result<()> {
         self.send(Job {
             change: Change::Put(record.id.clone(), encode(record)?),
+            flush: false,
             done: None,
         })
     }
@@ -114,6 +129,7 @@ impl State {
     pub(crate) fn delete_lazily(&self, id: &str) -> Result<()> {
         self.send(Job {
             change: Change::Delete(id.to_owned()),
+            flush: false,
             done: None,
         })
     }
@@ -122,6 +138,7 @@ impl State {
         let (done, wait) = oneshot::channel();
         self.send(Job {
             change,
+            flush: true,
             done: Some(done),
         })?;
         Ok(Commit(wait))
@@ -191,32 +208,33 @@ fn read(database: &redb::Database, new_id: &str) -> Result<Contents> {
 
 /// The writing thread: ends when every sender is gone, after one last flush.
 fn write(database: &redb::Database, queue: &mpsc::Receiver<Job>) {
-    let mut unflushed = false;
+    // Lazy changes wait here for the next flush, in order; a long queue of them is flushed for its own sake.
+    let mut waiting: Vec<Job> = Vec::new();
     while let Ok(first) = queue.recv() {
-        let jobs: Vec<Job> = std::iter::once(first)
-            .chain(queue.try_iter())
-            .take(BATCH)
-            .collect();
-        let durable = jobs.iter().any(|job| job.done.is_some());
-        let result = commit(database, &jobs, durable).map_err(|error| error.to_string());
-        unflushed = if durable { result.is_err() } else { true };
-        if let Err(error) = &result {
-            tracing::error!(error, "container records were not written");
-        }
-        for done in jobs.into_iter().filter_map(|job| job.done) {
-            let _ = done.send(result.clone());
+        waiting.push(first);
+        waiting.extend(queue.try_iter().take(BATCH));
+        if waiting.iter().any(|job| job.flush) || waiting.len() >= BATCH {
+            flush(database, &mut waiting);
         }
     }
-    if unflushed && let Err(error) = commit(database, &[], true) {
-        tracing::error!(%error, "the last container records were not written");
+    flush(database, &mut waiting);
+}
+
+fn flush(database: &redb::Database, waiting: &mut Vec<Job>) {
+    if waiting.is_empty() {
+        return;
+    }
+    let result = commit(database, waiting).map_err(|error| error.to_string());
+    if let Err(error) = &result {
+        tracing::error!(error, "container records were not written");
+    }
+    for done in waiting.drain(..).filter_map(|job| job.done) {
+        let _ = done.send(result.clone());
     }
 }
 
-fn commit(database: &redb::Database, jobs: &[Job], durable: bool) -> Result<(), redb::Error> {
-    let mut transaction = database.begin_write()?;
-    if !durable {
-        transaction.set_durability(Durability::None)?;
-    }
+fn commit(database: &redb::Database, jobs: &[Job]) -> Result<(), redb::Error> {
+    let transaction = database.begin_write()?;
     {
         let mut table = transaction.open_table(CONTAINERS)?;
         for job in jobs {
@@ -272,6 +290,26 @@ mod tests {
         let copy = folder.path().join("copy.redb");
         std::fs::copy(&path, &copy).unwrap();
         assert_eq!(State::open(&copy, "id").unwrap().1.records.len(), 2);
+    }
+
+    #[tokio::test]
+    async fn lazy_changes_wait_in_order() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("engine.redb");
+        let (state, _) = State::open(&path, "id").unwrap();
+        state.put_lazily(&record("a")).unwrap();
+        state.delete_lazily("a").unwrap();
+        state.put_lazily(&record("b")).unwrap();
+        drop(state);
+        let contents = State::open(&path, "id").unwrap().1;
+        assert_eq!(
+            contents
+                .records
+                .iter()
+                .map(|record| record.id.as_str())
+                .collect::<Vec<_>>(),
+            ["b"]
+        );
     }
 
     #[test]

@@ -46,7 +46,7 @@ impl Inner {
                 record.state.pid = 0;
             };
             if container.with_record(Record::auto_remove) {
-                container.update_lazily(&self.state, change);
+                container.update_unasked(&self.state, change);
             } else if let Err(error) = self.commit(container, change).await {
                 tracing::error!(%error, "a failed start was not recorded");
             }

@@ -109,11 +109,9 @@ impl Inner {
     /// Publishes the end of a run, after its last byte was logged and handed on.
     fn ended(&self, container: &Container, exit_code: i64, oom_killed: bool, error: String, began: i64) {
         let finished = time::now();
-        container.hub.close();
-        container.renew_stdin();
         container.set_guest(None);
         self.execs.forget_running(&container.id);
-        container.update_lazily(&self.state, |record| {
+        container.update_unasked(&self.state, |record| {
             record.state.phase = Phase::Exited;
             record.state.exit_code = exit_code;
             record.state.oom_killed = oom_killed;
@@ -121,6 +119,9 @@ impl Inner {
             record.state.finished = Some(finished);
             record.state.pid = 0;
         });
+        // A client that sees the end of the output finds the container exited.
+        container.renew_stdin();
+        container.hub.close();
         let seconds = finished.saturating_sub(began) / 1_000_000_000;
         self.container_event(
             container,
