@@ -28,6 +28,8 @@ pub(crate) fn create(
 ) -> Outcome<OwnedFd> {
     let context = fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC).context(|| format!("file system {kind}"))?;
     let made = || {
+        // The name in the first column of /proc/mounts.
+        fsconfig_set_string(&context, "source", kind)?;
         for (name, value) in settings {
             match value {
                 Some(value) => fsconfig_set_string(&context, *name, *value)?,

@@ -401,18 +401,24 @@ impl Shim {
         }
         let (child_streams, links) = open_streams(&process.stdio, &self.terminals)?;
         let first = self.running(None)?;
-        let gone = || "the container is not running".to_owned();
+        let pidfd = first.child.pidfd.as_fd();
+        // It can end at any time, and then there are no namespaces to enter.
+        let gone = |_| {
+            failure(
+                FailureKind::NotRunning,
+                format!("container {} is not running", self.id),
+            )
+        };
         if !self.entered {
-            sys::process::enter_namespaces(&first.child.pidfd, libc::CLONE_NEWPID).context(gone)?;
+            sys::process::enter_namespaces(pidfd, libc::CLONE_NEWPID).map_err(gone)?;
         }
         let namespaces = libc::CLONE_NEWNS
             | libc::CLONE_NEWUTS
             | libc::CLONE_NEWIPC
             | libc::CLONE_NEWNET
             | libc::CLONE_NEWCGROUP;
-        let first = first.child.pidfd.as_fd();
-        let spawned = spawn(self.cgroup.directory(), 0, child_streams, &[first], || {
-            sys::process::enter_namespaces(first, namespaces).context(gone)?;
+        let spawned = spawn(self.cgroup.directory(), 0, child_streams, &[pidfd], || {
+            sys::process::enter_namespaces(pidfd, namespaces).map_err(gone)?;
             process::execute(process, false)
         })?;
         self.entered = true;
