@@ -30,8 +30,8 @@ impl Accelerations {
         }
     }
 
-    /// The accelerator for machines of this architecture. The first call may measure for a moment; an error is in
-    /// words that follow "the linux/arm64 machine".
+    /// The accelerator for machines of this architecture. The first call may measure for a moment; an error
+    /// is in words that follow "the linux/arm64 machine".
     pub(crate) async fn choose(&self, architecture: Architecture) -> Result<Chosen, String> {
         let cell = match architecture {
             Architecture::Amd64 => &self.amd64,

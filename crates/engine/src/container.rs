@@ -100,16 +100,16 @@ impl Container {
         look(&self.record.locked())
     }
 
-    /// Changes the record in memory and sends it to the database in the same order. Whoever acknowledges the change
-    /// awaits the commit first.
+    /// Changes the record in memory and sends it to the database in the same order. Whoever acknowledges the
+    /// change awaits the commit first.
     pub(crate) fn update(&self, state: &State, change: impl FnOnce(&mut Record)) -> Result<Commit> {
         let mut record = self.record.locked();
         change(&mut record);
         state.put(&record)
     }
 
-    /// As [`Container::update`], for a change that nobody waits for. Of a container that goes away with its run it need
-    /// not reach the disk at all.
+    /// As [`Container::update`], for a change that nobody waits for. Of a container that goes away with its
+    /// run it need not reach the disk at all.
     pub(crate) fn update_unasked(&self, state: &State, change: impl FnOnce(&mut Record)) {
         let mut record = self.record.locked();
         change(&mut record);

@@ -24,8 +24,8 @@ const SERVICE_GONE: &str = "the sampan service ended while the container was run
 
 /// The engine of one user. Clones are handles to the same one.
 ///
-/// Every async function that changes something goes on when its future is dropped, so that a client that hangs up
-/// leaves nothing half done.
+/// Every async function that changes something goes on when its future is dropped, so that a client that
+/// hangs up leaves nothing half done.
 #[derive(Clone)]
 pub struct Engine {
     pub(crate) inner: Arc<Inner>,
@@ -46,8 +46,9 @@ pub(crate) struct Inner {
 }
 
 impl Engine {
-    /// Opens the engine: takes the lock on its home, opens store and database, and makes the records true: what ran when
-    /// an earlier service was killed has exited. Blocks on the disk; call it inside a tokio runtime.
+    /// Opens the engine: takes the lock on its home, opens store and database, and makes the records true:
+    /// what ran when an earlier service was killed has exited. Blocks on the disk; call it inside a tokio
+    /// runtime.
     pub fn open(config: EngineConfig) -> Result<Self> {
         let home = &config.home;
         sys::private_directory(home).map_err(EngineError::io(format!(
@@ -104,8 +105,8 @@ impl Engine {
         &self.inner.config
     }
 
-    /// Stops the machines in an orderly way: their containers are killed and their data disks written out. Commands that
-    /// come later boot them again.
+    /// Stops the machines in an orderly way: their containers are killed and their data disks written out.
+    /// Commands that come later boot them again.
     pub async fn shutdown(&self) {
         tokio::join!(self.inner.amd64.stop(), self.inner.arm64.stop());
     }

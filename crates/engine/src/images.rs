@@ -1,11 +1,15 @@
 //! Images: the store's, with what containers have to say about them.
 
+mod in_use;
+mod pattern;
+mod view;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use bollard_stubs::models::{
-    DriverData, EventMessageTypeEnum, HealthConfig, ImageConfig, ImageDeleteResponseItem,
-    ImageHistoryResponseItem, ImageInspect, ImageInspectRootFs, ImagePruneResponse, ImageSummary,
+    EventMessageTypeEnum, ImageDeleteResponseItem, ImageHistoryResponseItem, ImageInspect,
+    ImagePruneResponse, ImageSummary,
 };
 use store::{Credentials, Image, Loaded, Platform, PullEvent, Reference, Removal, StoreError};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -14,14 +18,16 @@ use tokio::sync::mpsc;
 use crate::engine::{Engine, Inner};
 use crate::error::{EngineError, Result};
 use crate::filters::Filters;
-use crate::names::{self, SHORT};
-use crate::time;
+use crate::names;
+use in_use::refuse_in_use;
+use pattern::reference_matches;
+use view::{history, inspect, summary};
 
 const KNOWN: &[&str] = &["before", "dangling", "label", "reference", "since", "until"];
 
 impl Engine {
-    /// Pulls an image. `reference` is as the user wrote it; without a platform the default machine's is meant. Progress
-    /// ends when the sender is dropped, on return. Dropping the future cancels the pull.
+    /// Pulls an image. `reference` is as the user wrote it; without a platform the default machine's is
+    /// meant. Progress ends when the sender is dropped, on return. Dropping the future cancels the pull.
     pub async fn pull_image(
         &self,
         reference: &str,
@@ -54,7 +60,7 @@ impl Engine {
                 let Some(name) = filters.values(name).last() else {
                     return Ok(None);
                 };
-                Ok(Some(created(&inner.store.find(name, None)?)))
+                Ok(Some(view::created(&inner.store.find(name, None)?)))
             };
             let (before, since) = (created("before")?, created("since")?);
             let dangling = filters.truth("dangling")?;
@@ -66,7 +72,7 @@ impl Engine {
             Ok(images
                 .iter()
                 .filter(|image| {
-                    let time = self::created(image);
+                    let time = view::created(image);
                     dangling.is_none_or(|dangling| image.repo_tags.is_empty() == dangling)
                         && before.is_none_or(|before| time < before)
                         && since.is_none_or(|since| time > since)
@@ -93,8 +99,8 @@ impl Engine {
         Ok(history(&self.inner.find_image(name, None).await?))
     }
 
-    /// Takes a name off an image, and removes it with its last name. Refused while a container uses it: by a running one
-    /// always, by a stopped one unless forced.
+    /// Takes a name off an image, and removes it with its last name. Refused while a container uses it: by a
+    /// running one always, by a stopped one unless forced.
     pub async fn remove_image(
         &self,
         name: &str,
@@ -175,7 +181,7 @@ impl Engine {
                 let label = |name: &str| image.config.labels.get(name).map(String::as_str);
                 let wanted = !used.contains_key(&image.id.to_string())
                     && (!dangling || image.repo_tags.is_empty())
-                    && until.is_none_or(|until| created(&image) < until)
+                    && until.is_none_or(|until| view::created(&image) < until)
                     && filters.labels_match("label", label)
                     && (!filters.has("label!") || !filters.labels_match("label!", label));
                 if wanted && let Ok(removed) = inner.remove_image(&image.id.to_string(), true).await {
@@ -302,266 +308,5 @@ impl Inner {
         let attributes = HashMap::from([("name".to_owned(), name.to_owned())]);
         self.events
             .publish(EventMessageTypeEnum::IMAGE, action, id, attributes);
-    }
-}
-
-/// Docker's refusals (moby `daemon/images/image_delete.go`). `force` overrides a stopped container, not a running one.
-fn refuse_in_use(name: &str, id: &str, by_id: bool, users: &[(String, bool)], force: bool) -> Result<()> {
-    let short = id
-        .strip_prefix("sha256:")
-        .unwrap_or(id)
-        .get(..SHORT)
-        .unwrap_or(id);
-    let running = users.iter().find(|(_, running)| *running);
-    let any = users.first();
-    let message = match (by_id, running, any) {
-        (true, Some((container, _)), _) => {
-            format!(
-                "conflict: unable to delete {short} (cannot be forced) - image is being used by running container {container}"
-            )
-        }
-        (false, Some((container, _)), _) if !force => format!(
-            "conflict: unable to remove repository reference \"{name}\" (must force) - container {container} is using its \
-             referenced image {short}"
-        ),
-        (false, Some((container, _)), _) => {
-            format!(
-                "conflict: unable to delete {short} (cannot be forced) - image is being used by running container {container}"
-            )
-        }
-        (true, None, Some((container, _))) if !force => {
-            format!(
-                "conflict: unable to delete {short} (must be forced) - image is being used by stopped container {container}"
-            )
-        }
-        (false, None, Some((container, _))) if !force => format!(
-            "conflict: unable to remove repository reference \"{name}\" (must force) - container {container} is using its \
-             referenced image {short}"
-        ),
-        _ => return Ok(()),
-    };
-    Err(EngineError::Conflict(message))
-}
-
-/// When an image was built, in nanoseconds since the Unix epoch; 0 where it does not say.
-fn created(image: &Image) -> i64 {
-    image
-        .created
-        .as_deref()
-        .and_then(time::parse_rfc3339)
-        .unwrap_or(0)
-}
-
-fn size(image: &Image) -> i64 {
-    i64::try_from(image.size).unwrap_or(i64::MAX)
-}
-
-/// A pattern over `name`, `name:tag`, with `*` for anything but a slash, as Docker's `reference` filter has it.
-fn reference_matches(tag: &str, pattern: &str) -> bool {
-    let name = tag
-        .rsplit_once(':')
-        .filter(|(_, tag)| !tag.contains('/'))
-        .map_or(tag, |(name, _)| name);
-    glob(pattern.as_bytes(), tag.as_bytes()) || glob(pattern.as_bytes(), name.as_bytes())
-}
-
-fn glob(pattern: &[u8], text: &[u8]) -> bool {
-    // One row of the usual table: which lengths of `text` the pattern so far can match.
-    let mut reach = vec![false; text.len().saturating_add(1)];
-    if let Some(first) = reach.first_mut() {
-        *first = true;
-    }
-    for symbol in pattern {
-        let mut next = vec![false; reach.len()];
-        let mut star = false;
-        for (length, slot) in next.iter_mut().enumerate() {
-            let here = reach.get(length).copied().unwrap_or(false);
-            let before = length
-                .checked_sub(1)
-                .and_then(|before| Some((before, *text.get(before)?)));
-            *slot = match symbol {
-                b'*' => {
-                    star = here || (star && before.is_some_and(|(_, byte)| byte != b'/'));
-                    star
-                }
-                b'?' => before.is_some_and(|(before, byte)| byte != b'/' && reach.get(before) == Some(&true)),
-                symbol => {
-                    before.is_some_and(|(before, byte)| byte == *symbol && reach.get(before) == Some(&true))
-                }
-            };
-        }
-        reach = next;
-    }
-    reach.last().copied().unwrap_or(false)
-}
-
-fn summary(image: &Image, containers: usize) -> ImageSummary {
-    ImageSummary {
-        id: image.id.to_string(),
-        parent_id: String::new(),
-        repo_tags: image.repo_tags.clone(),
-        repo_digests: image.repo_digests.clone(),
-        created: created(image) / 1_000_000_000,
-        size: size(image),
-        shared_size: -1,
-        labels: image.config.labels.clone().into_iter().collect(),
-        containers: i64::try_from(containers).unwrap_or(i64::MAX),
-        manifests: None,
-        descriptor: None,
-    }
-}
-
-fn inspect(image: &Image) -> ImageInspect {
-    let config = &image.config;
-    let list = |list: &[String]| Some(list.to_vec()).filter(|list| !list.is_empty());
-    let comment = image.history.last().and_then(|step| step.comment.clone());
-    ImageInspect {
-        id: Some(image.id.to_string()),
-        descriptor: None,
-        manifests: None,
-        identity: None,
-        repo_tags: Some(image.repo_tags.clone()),
-        repo_digests: Some(image.repo_digests.clone()),
-        comment: Some(comment.unwrap_or_default()),
-        created: image.created.clone(),
-        author: Some(image.author.clone().unwrap_or_default()),
-        config: Some(ImageConfig {
-            user: Some(config.user.clone()),
-            exposed_ports: list(&config.exposed_ports),
-            env: Some(config.env.clone()),
-            cmd: config.cmd.clone(),
-            healthcheck: config.healthcheck.as_ref().map(|check| HealthConfig {
-                test: Some(check.test.clone()),
-                interval: Some(check.interval),
-                timeout: Some(check.timeout),
-                retries: Some(check.retries),
-                start_period: Some(check.start_period),
-                start_interval: Some(check.start_interval),
-            }),
-            args_escaped: None,
-            volumes: list(&config.volumes),
-            working_dir: Some(config.working_dir.clone()),
-            entrypoint: config.entrypoint.clone(),
-            on_build: list(&config.on_build),
-            labels: Some(config.labels.clone().into_iter().collect()),
-            stop_signal: config.stop_signal.clone(),
-            shell: config.shell.clone(),
-        }),
-        architecture: Some(image.platform.architecture.clone()),
-        variant: image.platform.variant.clone(),
-        os: Some(image.platform.os.clone()),
-        os_version: None,
-        size: Some(size(image)),
-        graph_driver: Some(DriverData {
-            name: "overlayfs".to_owned(),
-            data: HashMap::new(),
-        }),
-        root_fs: Some(ImageInspectRootFs {
-            typ: "layers".to_owned(),
-            layers: Some(
-                image
-                    .layers
-                    .iter()
-                    .map(|layer| layer.diff_id.to_string())
-                    .collect(),
-            ),
-        }),
-        metadata: None,
-    }
-}
-
-fn history(image: &Image) -> Vec<ImageHistoryResponseItem> {
-    let mut lengths = image
-        .layers
-        .iter()
-        .map(|layer| i64::try_from(layer.length).unwrap_or(i64::MAX));
-    let mut items: Vec<ImageHistoryResponseItem> = image
-        .history
-        .iter()
-        .map(|step| ImageHistoryResponseItem {
-            id: "<missing>".to_owned(),
-            created: step.created.as_deref().and_then(time::parse_rfc3339).unwrap_or(0) / 1_000_000_000,
-            created_by: step.created_by.clone().unwrap_or_default(),
-            tags: Vec::new(),
-            size: if step.empty_layer {
-                0
-            } else {
-                lengths.next().unwrap_or(0)
-            },
-            comment: step.comment.clone().unwrap_or_default(),
-        })
-        .collect();
-    items.reverse();
-    if let Some(newest) = items.first_mut() {
-        newest.id = image.id.to_string();
-        newest.tags.clone_from(&image.repo_tags);
-    }
-    items
-}
-
-#[cfg(test)]
-mod tests {
-    use rstest::rstest;
-
-    use super::*;
-
-    #[rstest]
-    #[case("alpine:latest", "alpine", true)]
-    #[case("alpine:latest", "alpine:la*", true)]
-    #[case("alpine:latest", "al?ine", true)]
-    #[case("localhost:5000/a/b:1", "localhost:5000/*/b", true)]
-    #[case("localhost:5000/a/b:1", "localhost:5000/*", false)]
-    #[case("alpine:latest", "pine", false)]
-    fn a_reference_pattern_matches_names_and_tags(
-        #[case] tag: &str,
-        #[case] pattern: &str,
-        #[case] matches: bool,
-    ) {
-        assert_eq!(reference_matches(tag, pattern), matches);
-    }
-
-    const ID: &str = "sha256:0123456789abcdef";
-
-    #[rstest]
-    #[case(
-        true,
-        true,
-        true,
-        Some(
-            "unable to delete 0123456789ab (cannot be forced) - image is being used by running container c1"
-        )
-    )]
-    #[case(
-        true,
-        false,
-        false,
-        Some("unable to delete 0123456789ab (must be forced) - image is being used by stopped container c1")
-    )]
-    #[case(true, false, true, None)]
-    #[case(
-        false,
-        false,
-        false,
-        Some(
-            "unable to remove repository reference \"alpine\" (must force) - container c1 is using its referenced image 0123456789ab"
-        )
-    )]
-    #[case(false, true, true, Some("image is being used by running container c1"))]
-    fn an_image_in_use_is_refused_in_dockers_words(
-        #[case] by_id: bool,
-        #[case] running: bool,
-        #[case] force: bool,
-        #[case] text: Option<&str>,
-    ) {
-        let result = refuse_in_use("alpine", ID, by_id, &[("c1".to_owned(), running)], force);
-        match text {
-            Some(text) => assert!(result.unwrap_err().to_string().contains(text)),
-            None => result.unwrap(),
-        }
-    }
-
-    #[test]
-    fn an_unused_image_is_refused_never() {
-        refuse_in_use("alpine", ID, false, &[], false).unwrap();
     }
 }

@@ -1,7 +1,7 @@
 //! The container engine: containers, images and machines of one user, with Docker's habits and texts.
 //!
-//! The engine knows no HTTP: [`Engine`] is a set of async functions over plain data, and a server (crate `api`)
-//! speaks Docker's protocol over it. What happens where:
+//! The engine knows no HTTP: [`Engine`] is a set of async functions over plain data, and a server (crate
+//! `api`) speaks Docker's protocol over it. What happens where:
 //!
 //! - `state` keeps every container's record in a database; a change is durable before it is acknowledged.
 //! - `machine` boots a Linux guest on demand, one for each architecture, in a `sampan vmm` child process, and

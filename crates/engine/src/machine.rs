@@ -84,8 +84,8 @@ impl Machine {
         self.current.locked().clone().filter(|guest| guest.is_alive())
     }
 
-    /// The running guest, booted if there is none. Everybody who asks while a boot is under way gets its outcome.
-    /// Cancelling the future does not stop the boot.
+    /// The running guest, booted if there is none. Everybody who asks while a boot is under way gets its
+    /// outcome. Cancelling the future does not stop the boot.
     pub(crate) async fn guest(self: &Arc<Self>) -> Result<Arc<Guest>> {
         if let Some(guest) = self.running() {
             return Ok(guest);

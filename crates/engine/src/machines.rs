@@ -7,7 +7,8 @@ use crate::error::Result;
 use crate::types::MachineReport;
 
 impl Engine {
-    /// Boots a machine, the default one where none is named. Returns once its agent answered; a running one is no error.
+    /// Boots a machine, the default one where none is named. Returns once its agent answered; a running one
+    /// is no error.
     pub async fn machine_start(&self, architecture: Option<Architecture>) -> Result<MachineReport> {
         let machine = self
             .inner

@@ -234,7 +234,8 @@ pub(crate) fn random<const N: usize>() -> Result<[u8; N]> {
     Ok(bytes)
 }
 
-/// 64 random hexadecimal digits. The abbreviation is never all decimal, so that it cannot be taken for a number.
+/// 64 random hexadecimal digits. The abbreviation is never all decimal, so that it cannot be taken for a
+/// number.
 pub(crate) fn new_id() -> Result<String> {
     loop {
         let id = hex::encode(random::<32>()?);

@@ -1,12 +1,12 @@
 //! The database of records (redb): container ID to JSON.
 //!
-//! One thread writes. It commits everything that waits in one transaction, so that operations in parallel share
-//! a disk flush. A change is one of three:
+//! One thread writes. It commits everything that waits in one transaction, so that operations in parallel
+//! share a disk flush. A change is one of three:
 //!
 //! - *promised*: acknowledged only once it is on disk;
 //! - *soon*: nobody waits for it, and it is flushed all the same (an exit);
-//! - *lazy*: it reaches the disk with the next of the others, because [`crate::Engine::open`] comes to the same state
-//!   without it (everything about a container that goes away with its run).
+//! - *lazy*: it reaches the disk with the next of the others, because [`crate::Engine::open`] comes to the
+//!   same state without it (everything about a container that goes away with its run).
 
 use std::path::Path;
 use std::sync::mpsc;
@@ -97,7 +97,8 @@ impl State {
         ))
     }
 
-    /// Sends a record to be written. The order of calls is the order on disk; await the commit before acknowledging.
+    /// Sends a record to be written. The order of calls is the order on disk; await the commit before
+    /// acknowledging.
     pub(crate) fn put(&self, record: &Record) -> Result<Commit> {
         self.durable(Change::Put(record.id.clone(), encode(record)?))
     }

@@ -1,7 +1,7 @@
 //! Byte streams between a container's process and its attached clients.
 //!
-//! The engine reads every output stream to its end, whether or not somebody is attached. A read goes to the log
-//! first and then to each attached client over a bounded channel: a client that reads slowly slows the
+//! The engine reads every output stream to its end, whether or not somebody is attached. A read goes to the
+//! log first and then to each attached client over a bounded channel: a client that reads slowly slows the
 //! process down (nothing is lost), a client that hangs up is dropped.
 
 mod detach;

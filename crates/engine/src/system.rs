@@ -21,8 +21,8 @@ use crate::time;
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 impl Engine {
-    /// Docker's `version`, with the reason why the server is what it is. Boots nothing. The API's own version numbers
-    /// are the server's to add.
+    /// Docker's `version`, with the reason why the server is what it is. Boots nothing. The API's own version
+    /// numbers are the server's to add.
     pub async fn version(&self) -> Result<SystemVersion> {
         let inner = &self.inner;
         let architecture = inner.config.architecture;
@@ -224,7 +224,8 @@ impl Engine {
         })
     }
 
-    /// The engine's events: history from `since`, then live ones until `until`, both in nanoseconds since the Unix epoch.
+    /// The engine's events: history from `since`, then live ones until `until`, both in nanoseconds since the
+    /// Unix epoch.
     pub async fn events(
         &self,
         since: Option<i64>,

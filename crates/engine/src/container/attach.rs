@@ -13,8 +13,8 @@ use crate::stream::{Attached, Attachment, Chunk, DetachKeys, Input, QUEUE_LENGTH
 use crate::types::{AttachOptions, Logs, LogsOptions};
 
 impl Engine {
-    /// Attaches to a container that runs, or is about to: a client that attaches before the start misses nothing. With
-    /// `logs` it first gets what was logged before.
+    /// Attaches to a container that runs, or is about to: a client that attaches before the start misses
+    /// nothing. With `logs` it first gets what was logged before.
     pub async fn attach_container(&self, id: &str, options: AttachOptions) -> Result<Attached> {
         let container = self.inner.registry.find(id)?;
         let keys = DetachKeys::parse(options.detach_keys.as_deref())?;

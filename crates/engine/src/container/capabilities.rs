@@ -1,5 +1,5 @@
-//! The capabilities of a container (capabilities(7); moby `oci/caps`): Docker's default set, `--cap-add`, `--cap-drop`
-//! and `--privileged`.
+//! The capabilities of a container (capabilities(7); moby `oci/caps`): Docker's default set, `--cap-add`,
+//! `--cap-drop` and `--privileged`.
 
 use crate::error::{EngineError, Result};
 

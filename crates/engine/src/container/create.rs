@@ -63,7 +63,8 @@ impl Inner {
             state: RunState::default(),
             ran: false,
         };
-        // A container that goes away with its run goes away with the service too, so nobody is promised its record.
+        // A container that goes away with its run goes away with the service too, so nobody is promised its
+        // record.
         let written = if record.auto_remove() {
             self.state.put_lazily(&record)
         } else {

@@ -1,4 +1,5 @@
-//! More processes in a running container (`docker exec`). Execs live in memory: they end with their container's run.
+//! More processes in a running container (`docker exec`). Execs live in memory: they end with their
+//! container's run.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -146,8 +147,8 @@ impl Engine {
         Ok(id)
     }
 
-    /// Starts an exec and attaches to it; `None` when detached. A program that cannot be executed is told on the
-    /// attached stdout, as Docker does, and as an error when detached.
+    /// Starts an exec and attaches to it; `None` when detached. A program that cannot be executed is told on
+    /// the attached stdout, as Docker does, and as an error when detached.
     pub async fn start_exec(
         &self,
         id: &str,

@@ -1,4 +1,5 @@
-//! Starting a container in its guest: image layers, streams, the request, and Docker's words for what went wrong.
+//! Starting a container in its guest: image layers, streams, the request, and Docker's words for what went
+//! wrong.
 
 use std::sync::Arc;
 
@@ -85,7 +86,8 @@ impl Inner {
             Ok(watched) => watched,
             Err(error) => return Err(guest_error(error, &guest, machine).await),
         };
-        // On disk the container runs from before it can have run: after a crash in between, it is told as killed.
+        // On disk the container runs from before it can have run: after a crash in between, it is told as
+        // killed.
         let started = time::now();
         let running = |record: &mut Record| {
             record.state.phase = Phase::Running;

@@ -19,8 +19,8 @@ const GRACE: i64 = 10;
 const KILL_PATIENCE: Duration = Duration::from_secs(60);
 
 impl Engine {
-    /// Sends the stop signal, waits for the grace (`timeout` seconds; negative waits for ever), then kills. Returns once
-    /// the container stopped. One that does not run is [`crate::Kind::NotModified`].
+    /// Sends the stop signal, waits for the grace (`timeout` seconds; negative waits for ever), then kills.
+    /// Returns once the container stopped. One that does not run is [`crate::Kind::NotModified`].
     pub async fn stop_container(&self, id: &str, signal: Option<&str>, timeout: Option<i64>) -> Result<()> {
         let container = self.inner.registry.find(id)?;
         let signal = signal
@@ -65,7 +65,8 @@ impl Engine {
         .await
     }
 
-    /// Sends a signal, SIGKILL where none is given. Returns once it was sent; after SIGKILL, once the container stopped.
+    /// Sends a signal, SIGKILL where none is given. Returns once it was sent; after SIGKILL, once the
+    /// container stopped.
     pub async fn kill_container(&self, id: &str, signal: Option<&str>) -> Result<()> {
         let container = self.inner.registry.find(id)?;
         let number = signal

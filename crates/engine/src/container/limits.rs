@@ -1,5 +1,5 @@
-//! Docker's resource settings to cgroup v2 (kernel Documentation/admin-guide/cgroup-v2.rst), and what Docker refuses
-//! of them (moby `daemon/daemon_unix.go`).
+//! Docker's resource settings to cgroup v2 (kernel Documentation/admin-guide/cgroup-v2.rst), and what Docker
+//! refuses of them (moby `daemon/daemon_unix.go`).
 
 use bollard_stubs::models::{HostConfig, ThrottleDevice};
 use protocol::{DeviceLimit, Limits, Rlimit};

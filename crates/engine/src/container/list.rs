@@ -173,8 +173,8 @@ impl Query {
     }
 }
 
-/// Docker matches a name filter as a regular expression anywhere in the name; the anchors and the plain text that
-/// people use are understood here.
+/// Docker matches a name filter as a regular expression anywhere in the name; the anchors and the plain text
+/// that people use are understood here.
 fn name_matches(name: &str, wanted: &str) -> bool {
     let with_slash = format!("/{name}");
     let (wanted, starts) = wanted

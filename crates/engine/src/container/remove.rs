@@ -14,8 +14,8 @@ use crate::record::{Phase, Record};
 use crate::time;
 
 impl Engine {
-    /// Removes a container; a running one only with `force`, which kills it. Returns once the name can be used again.
-    /// `volumes` is for anonymous volumes, of which there are none yet.
+    /// Removes a container; a running one only with `force`, which kills it. Returns once the name can be
+    /// used again. `volumes` is for anonymous volumes, of which there are none yet.
     pub async fn remove_container(&self, id: &str, force: bool, volumes: bool) -> Result<()> {
         let _ = volumes;
         let container = self.inner.registry.find(id)?;
@@ -123,8 +123,8 @@ impl Inner {
         self.forget(container).await
     }
 
-    /// Takes a container that does not run out of the records, the guest and the disk. The caller holds its transition
-    /// lock.
+    /// Takes a container that does not run out of the records, the guest and the disk. The caller holds its
+    /// transition lock.
     async fn forget(&self, container: &Arc<Container>) -> Result<()> {
         // A container that goes away with its run is thrown out when the service opens, should this be lost.
         if container.with_record(Record::auto_remove) {

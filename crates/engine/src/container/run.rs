@@ -60,7 +60,8 @@ impl Inner {
             Ok(launched) => launched,
             Err(error) => {
                 drop(transition);
-                // The client of `run --rm` waits for the removal after the error; it is told of the error first.
+                // The client of `run --rm` waits for the removal after the error; it is told of the error
+                // first.
                 let _ = started.send(Err(error));
                 self.remove_after_run(&container).await;
                 return;

@@ -134,8 +134,8 @@ pub(crate) fn process(
     })
 }
 
-/// Docker's environment: PATH, HOSTNAME and TERM first, the container's own over them, then that of an exec. A name
-/// without `=` takes a variable away.
+/// Docker's environment: PATH, HOSTNAME and TERM first, the container's own over them, then that of an exec.
+/// A name without `=` takes a variable away.
 fn environment(record: &Record, tty: bool, more: &[String]) -> Vec<String> {
     let mut environment = vec![DEFAULT_PATH.to_owned()];
     environment.push(format!(

@@ -1,5 +1,5 @@
-//! What a create request may not say, and what sampan does not do yet: an error each, in Docker's words or naming
-//! what is missing, never a silence.
+//! What a create request may not say, and what sampan does not do yet: an error each, in Docker's words or
+//! naming what is missing, never a silence.
 
 use bollard_stubs::models::{
     ContainerCreateBody, ExecConfig, HostConfig, Mount, MountType, RestartPolicyNameEnum,
@@ -8,7 +8,8 @@ use bollard_stubs::models::{
 use super::{capabilities, limits, signal};
 use crate::error::{EngineError, Result};
 
-/// Text of one request field in bytes, and entries of one list; the whole request has to fit a control message.
+/// Text of one request field in bytes, and entries of one list; the whole request has to fit a control
+/// message.
 const LONGEST_TEXT: usize = 256 << 10;
 
 fn refuse<T>(text: impl Into<String>) -> Result<T> {

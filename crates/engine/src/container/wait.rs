@@ -11,8 +11,9 @@ use crate::error::{EngineError, Result};
 use crate::types::WaitCondition;
 
 impl Engine {
-    /// Waits in two steps. The outer future resolves once the container was found and the waiter is registered: what
-    /// happens from there on is not missed. The inner one resolves with the exit. Both can be cancelled.
+    /// Waits in two steps. The outer future resolves once the container was found and the waiter is
+    /// registered: what happens from there on is not missed. The inner one resolves with the exit. Both can
+    /// be cancelled.
     pub async fn wait_container(
         &self,
         id: &str,

@@ -76,8 +76,8 @@ impl LogFile {
         Ok(())
     }
 
-    /// Appends whole entries. A log that cannot be written (a full disk) loses them and says so in the service's
-    /// own log; the container goes on. Blocks on the page cache only.
+    /// Appends whole entries. A log that cannot be written (a full disk) loses them and says so in the
+    /// service's own log; the container goes on. Blocks on the page cache only.
     pub(crate) fn append(&self, entries: &[u8]) {
         if entries.is_empty() {
             return;

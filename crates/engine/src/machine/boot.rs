@@ -18,8 +18,8 @@ use crate::acceleration::Accelerations;
 use crate::sys::{self, Listener};
 use crate::{names, time};
 
-/// How long a guest may take from the start of its process to its agent's first word. Emulation on a loaded machine
-/// is slow; a guest that crashes is told at once.
+/// How long a guest may take from the start of its process to its agent's first word. Emulation on a loaded
+/// machine is slow; a guest that crashes is told at once.
 const BOOT_PATIENCE: Duration = Duration::from_secs(120);
 /// How long the process of an earlier machine may take to be gone.
 const PREDECESSOR_PATIENCE: Duration = Duration::from_secs(30);
@@ -157,8 +157,8 @@ async fn prepare(settings: &MachineSettings, log_path: &Path) -> Result<File, St
     Ok(log)
 }
 
-/// Opens the log of the machine's process and locks it. The process inherits the lock with its stderr, so the lock is
-/// free when that process, and whatever it started, is gone: two never write one data disk.
+/// Opens the log of the machine's process and locks it. The process inherits the lock with its stderr, so the
+/// lock is free when that process, and whatever it started, is gone: two never write one data disk.
 async fn lock_log(directory: PathBuf, path: PathBuf) -> Result<File, String> {
     let (sender, receiver) = oneshot::channel();
     let name = path.display().to_string();

@@ -1,7 +1,7 @@
 //! The control connection to the guest's PID 1: requests and replies by number, and events.
 //!
-//! Everything that arrives is the guest's word and bounded: frames by the protocol, the answers by what was asked,
-//! events by who watches.
+//! Everything that arrives is the guest's word and bounded: frames by the protocol, the answers by what was
+//! asked, events by who watches.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -76,8 +76,8 @@ pub(crate) struct Control {
 }
 
 impl Control {
-    /// Takes the guest's [`Hello`], checks it and answers. Returns the connection and a receiver that resolves when
-    /// the connection is gone.
+    /// Takes the guest's [`Hello`], checks it and answers. Returns the connection and a receiver that
+    /// resolves when the connection is gone.
     pub(crate) async fn accept(
         (mut reader, mut writer): (ReadHalf, WriteHalf),
         architecture: Architecture,

@@ -1,8 +1,8 @@
 //! Which image layers a guest has on its layer disk.
 //!
-//! A layer stays mapped after its container is gone: the next one starts without asking. It is taken away only when
-//! its image goes, after the guest has unmounted it. Starts hold the gate for reading, so that no layer goes away
-//! between its mapping and its mount.
+//! A layer stays mapped after its container is gone: the next one starts without asking. It is taken away
+//! only when its image goes, after the guest has unmounted it. Starts hold the gate for reading, so that no
+//! layer goes away between its mapping and its mount.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -64,7 +64,8 @@ impl Layers {
         Ok(extent)
     }
 
-    /// Takes away what is mapped of these layers: `release` asks the guest to unmount them and tells which it did.
+    /// Takes away what is mapped of these layers: `release` asks the guest to unmount them and tells which it
+    /// did.
     pub(crate) async fn unmap<F>(
         &self,
         process: &VmmProcess,

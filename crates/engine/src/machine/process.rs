@@ -112,7 +112,8 @@ impl VmmProcess {
         self.ended.clone()
     }
 
-    /// The host's clock when the kernel's first instruction was executed, in nanoseconds since the Unix epoch.
+    /// The host's clock when the kernel's first instruction was executed, in nanoseconds since the Unix
+    /// epoch.
     pub(crate) fn entered(&self) -> Option<u64> {
         *self.entered.borrow()
     }
@@ -255,8 +256,9 @@ impl Supervisor {
     }
 }
 
-/// A line without its newline; `None` at the end, on an error, and for a line over the limit. Cancel-safe only in
-/// that a cancelled call loses the part of a line that had arrived; callers cancel it only to kill the child.
+/// A line without its newline; `None` at the end, on an error, and for a line over the limit. Cancel-safe
+/// only in that a cancelled call loses the part of a line that had arrived; callers cancel it only to kill
+/// the child.
 async fn read_line(reader: &mut (impl AsyncBufRead + Unpin)) -> Option<Vec<u8>> {
     let mut line = Vec::new();
     loop {

@@ -1,7 +1,7 @@
 //! Byte streams from the guest, matched by the one-time token that opens each.
 //!
-//! Whoever can open a vsock connection in the guest can reach this socket. A connection whose first 32 bytes are
-//! not a token that is expected now is dropped, and one that does not send them soon is too.
+//! Whoever can open a vsock connection in the guest can reach this socket. A connection whose first 32 bytes
+//! are not a token that is expected now is dropped, and one that does not send them soon is too.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};

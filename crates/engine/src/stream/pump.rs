@@ -15,9 +15,9 @@ const READ: usize = 64 << 10;
 /// How long a stream may be silent, once its process is known to have ended, before it counts as ended too.
 const SILENCE_AFTER_EXIT: Duration = Duration::from_secs(10);
 
-/// Reads an output stream to its end: log first, then every attached client. `exited` becomes true when the guest
-/// tells the end of the process; the guest then has handed every byte to the stream, so what does not come within
-/// a few seconds never will.
+/// Reads an output stream to its end: log first, then every attached client. `exited` becomes true when the
+/// guest tells the end of the process; the guest then has handed every byte to the stream, so what does not
+/// come within a few seconds never will.
 pub(crate) async fn pump_output(
     channel: Channel,
     mut stream: impl AsyncRead + Unpin,

@@ -83,7 +83,8 @@ impl Input {
         }
     }
 
-    /// Hands bytes to the process, waiting while its pipe is full. Cancelling may lose the bytes of this call.
+    /// Hands bytes to the process, waiting while its pipe is full. Cancelling may lose the bytes of this
+    /// call.
     pub async fn write(&mut self, bytes: Bytes) -> Result<(), InputClosed> {
         let mut bytes = bytes;
         let mut detach = false;

@@ -11,8 +11,8 @@ use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 pub(crate) type ReadHalf = OwnedReadHalf;
 pub(crate) type WriteHalf = OwnedWriteHalf;
 
-/// A local socket that accepts streams. Its file stays when it is dropped, refusing connections: by then the path may
-/// already be the next machine's.
+/// A local socket that accepts streams. Its file stays when it is dropped, refusing connections: by then the
+/// path may already be the next machine's.
 #[derive(Debug)]
 pub(crate) struct Listener(UnixListener);
 

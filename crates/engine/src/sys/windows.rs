@@ -15,8 +15,8 @@ pub(crate) type WriteHalf = DuplexStream;
 /// Bytes in flight between a socket's thread and the engine, each way.
 const BUFFER: usize = 64 << 10;
 
-/// A local socket that accepts streams. Its file stays when it is dropped: by then the path may already be the next
-/// machine's. Its accepting thread ends with the next connection, or with the process.
+/// A local socket that accepts streams. Its file stays when it is dropped: by then the path may already be
+/// the next machine's. Its accepting thread ends with the next connection, or with the process.
 #[derive(Debug)]
 pub(crate) struct Listener {
     accepted: Mutex<mpsc::Receiver<(ReadHalf, WriteHalf)>>,

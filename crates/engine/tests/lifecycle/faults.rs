@@ -148,7 +148,8 @@ fn killed() {
             ("exited", Some(137))
         );
         assert_eq!(status(&engine, "renamed").await, "created");
-        // The old machine is gone before the new one has the data disk, and what nobody knows any more is thrown out.
+        // The old machine is gone before the new one has the data disk, and what nobody knows any more is
+        // thrown out.
         engine.start_container("busy").await.unwrap();
         assert_eq!(status(&engine, "busy").await, "running");
         engine.machine_inspect(None).await.unwrap();

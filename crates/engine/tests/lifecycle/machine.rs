@@ -1,5 +1,5 @@
-//! A machine in a few threads: the `sampan vmm` contract on stdin and stdout, the guest's PID 1 over its sockets, and a
-//! handful of programs that containers can run.
+//! A machine in a few threads: the `sampan vmm` contract on stdin and stdout, the guest's PID 1 over its
+//! sockets, and a handful of programs that containers can run.
 //!
 //! The text of the kernel file says how the boot goes: `fail`, `exit`, or anything else for a good one.
 

@@ -1,6 +1,6 @@
-//! The engine's behaviour without a hypervisor: the test program itself plays the machine (`machine` mode), as a real
-//! child process with real sockets that speaks the control contract and the guest protocol, and the service that is
-//! killed (`service` mode).
+//! The engine's behaviour without a hypervisor: the test program itself plays the machine (`machine` mode),
+//! as a real child process with real sockets that speaks the control contract and the guest protocol, and the
+//! service that is killed (`service` mode).
 
 #![allow(
     clippy::unwrap_used,
