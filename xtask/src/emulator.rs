@@ -18,6 +18,12 @@ use crate::architecture::Architecture;
 use crate::run;
 use crate::setup::machine;
 
+/// What PID 1 says last on the console, followed by its result: [`SUCCESS`] or what went wrong.
+const RESULT: &str = "laptop: ";
+
+/// The result of a PID 1 for which all went well.
+pub const SUCCESS: &str = "exit status: 0";
+
 /// What such a Linux is made of.
 #[derive(Clone, Debug)]
 pub struct Emulator {
@@ -34,8 +40,8 @@ pub struct Emulator {
     pub folder: Option<PathBuf>,
     /// A raw disk image; what is written to it is forgotten.
     pub disk: Option<PathBuf>,
-    /// Anything more for QEMU.
-    pub devices: Vec<OsString>,
+    /// The socket of a vhost-user device for vsock.
+    pub vsock: Option<PathBuf>,
 }
 
 /// The processor that is emulated.
@@ -48,14 +54,16 @@ pub enum Cpu {
 }
 
 impl Emulator {
-    /// Boots, hands every line of the console to `each`, and returns once it has powered off.
+    /// Boots, hands every line of the console to `each` with the time since QEMU was started, and returns once it has
+    /// powered off: what PID 1 said of its result, after `laptop: `.
     ///
     /// # Errors
-    /// When QEMU cannot be installed or fails, or the guest is still there after `patience`.
-    pub fn run(&self, patience: Duration, mut each: impl FnMut(&str)) -> Result<()> {
+    /// When QEMU cannot be installed or fails, the guest is still there after `patience`, or it ended without a result.
+    pub fn run(&self, patience: Duration, mut each: impl FnMut(Duration, &str)) -> Result<String> {
         machine::install(machine::EMULATION)?;
         let mut command = self.command();
         let shown = run::line(&command);
+        let begun = Instant::now();
         let qemu = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -71,10 +79,16 @@ impl Emulator {
                 }
             }
         });
-        let end = Instant::now() + patience;
+        let mut result = None;
         loop {
-            match lines.recv_timeout(end.saturating_duration_since(Instant::now())) {
-                Ok(line) => each(String::from_utf8_lossy(&line).trim_end()),
+            match lines.recv_timeout(patience.saturating_sub(begun.elapsed())) {
+                Ok(line) => {
+                    let line = String::from_utf8_lossy(&line);
+                    match line.trim_end().strip_prefix(RESULT) {
+                        Some(text) => result = Some(text.to_owned()),
+                        None => each(begun.elapsed(), line.trim_end()),
+                    }
+                }
                 Err(RecvTimeoutError::Disconnected) => break,
                 Err(RecvTimeoutError::Timeout) => {
                     bail!(
@@ -88,28 +102,50 @@ impl Emulator {
         if !status.success() {
             bail!("`{shown}` failed ({status})");
         }
-        Ok(())
+        result.context("the guest ended without a result; the last lines of its console say why")
     }
 
     fn command(&self) -> Command {
         let mut command = Command::new(format!("qemu-system-{}", self.arch.cpu()));
         let (machine, cpu, console) = match (self.arch, self.cpu) {
-            (Architecture::Amd64, Cpu::Plain) => ("microvm,acpi=off,rtc=on", "max", "ttyS0"),
-            (Architecture::Amd64, Cpu::Virtualising) => {
-                ("microvm,acpi=off,rtc=on", "EPYC,+svm,+npt", "ttyS0")
+            (Architecture::Amd64, Cpu::Plain) => {
+                ("microvm,acpi=off,rtc=on,memory-backend=memory", "max", "ttyS0")
             }
-            (Architecture::Arm64, Cpu::Plain) => ("virt,gic-version=3", "max,pauth-impdef=on", "ttyAMA0"),
-            (Architecture::Arm64, Cpu::Virtualising) => {
-                ("virt,gic-version=3,virtualization=on", "neoverse-n1", "ttyAMA0")
-            }
+            (Architecture::Amd64, Cpu::Virtualising) => (
+                "microvm,acpi=off,rtc=on,memory-backend=memory",
+                "EPYC,+svm,+npt",
+                "ttyS0",
+            ),
+            (Architecture::Arm64, Cpu::Plain) => (
+                "virt,gic-version=3,memory-backend=memory",
+                "max,pauth-impdef=on",
+                "ttyAMA0",
+            ),
+            (Architecture::Arm64, Cpu::Virtualising) => (
+                "virt,gic-version=3,virtualization=on,memory-backend=memory",
+                "neoverse-n1",
+                "ttyAMA0",
+            ),
         };
         command
             .args(["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"])
-            .args(["-accel", "tcg,thread=multi", "-machine", machine, "-cpu", cpu])
+            .args([
+                "-accel",
+                "tcg,thread=multi,tb-size=256",
+                "-machine",
+                machine,
+                "-cpu",
+                cpu,
+            ])
             .arg("-smp")
             .arg(self.cpus.to_string())
             .arg("-m")
-            .arg(self.memory_mib.to_string())
+            .arg(format!("{}M", self.memory_mib))
+            .arg("-object")
+            .arg(format!(
+                "memory-backend-memfd,id=memory,size={}M,share=on",
+                self.memory_mib
+            ))
             .args([
                 "-chardev",
                 "stdio,id=console,signal=off",
@@ -139,7 +175,12 @@ impl Emulator {
                 .arg(option("if=none,id=disk,format=raw,snapshot=on,file=", disk))
                 .args(["-device", "virtio-blk-device,drive=disk"]);
         }
-        command.args(&self.devices);
+        if let Some(vsock) = &self.vsock {
+            command
+                .arg("-chardev")
+                .arg(option("socket,id=vsock,path=", vsock))
+                .args(["-device", "vhost-user-vsock-device,chardev=vsock"]);
+        }
         command
     }
 

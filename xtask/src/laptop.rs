@@ -9,16 +9,13 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 
 use crate::architecture::Architecture;
-use crate::emulator::{Cpu, Emulator};
+use crate::emulator::{Cpu, Emulator, SUCCESS};
 use crate::kernel::{self, Role};
 use crate::musl::{self, Profile};
 use crate::{e2e, init, paths, publish, run, share};
 
 /// Where PID 1 mounts the folder.
 pub const FOLDER: &str = "/laptop";
-
-/// What the last line of PID 1 begins with.
-const RESULT: &str = "laptop: ";
 
 /// How long all that is run in it may take. A guest that hangs must end sometime.
 const PATIENCE: Duration = Duration::from_secs(40 * 60);
@@ -28,7 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(40 * 60);
 /// # Errors
 /// When something does not build, or a test fails.
 pub fn end_to_end(arch: Architecture, filters: &[String]) -> Result<()> {
-    let folder = folder(arch)?;
+    let folder = folder(arch, Profile::Dev)?;
     e2e::link_images(&folder.join("images"))?;
     let tests = musl::build_with("tests", "e2e", arch, Profile::Dev)?;
     let mut words = vec![
@@ -44,41 +41,39 @@ pub fn end_to_end(arch: Architecture, filters: &[String]) -> Result<()> {
         "running the end-to-end tests in an {} laptop on KVM",
         arch.docker()
     ));
-    let result = boot(arch, &folder, &tests, words, |line| println!("{line}"))?;
-    if result != "exit status: 0" {
+    let result = boot(arch, &folder, &tests, words, |_, line| println!("{line}"))?;
+    if result != SUCCESS {
         bail!("the end-to-end tests failed in the laptop ({result})");
     }
     Ok(())
 }
 
-/// A folder for the laptop with `bin/sampan` and, in `share`, the kernel and initramfs of the machines in it.
+/// A folder for the laptop with `bin/sampan`, built with `profile`, and, in `share`, the kernel and initramfs of the machines in it.
 ///
 /// # Errors
 /// When a part does not build.
-pub fn folder(arch: Architecture) -> Result<PathBuf> {
+pub fn folder(arch: Architecture, profile: Profile) -> Result<PathBuf> {
     let folder = paths::target().join("laptop").join(arch.docker());
     for part in ["bin", "share"] {
         fs::create_dir_all(folder.join(part))
             .with_context(|| format!("cannot create {}", folder.display()))?;
     }
     share::fill(&folder.join("share"), &[arch])?;
-    let program = musl::build_with("sampan", "sampan", arch, Profile::Dev)?;
+    let program = musl::build_with("sampan", "sampan", arch, profile)?;
     publish::copy(&program, &folder.join("bin/sampan"))?;
     Ok(folder)
 }
 
-/// Boots the laptop with `program` as PID 1 and returns what its line `laptop: …` says.
-///
-/// Every line before that one goes to `each`.
+/// Boots the laptop with `program` as PID 1, hands each line of its console to `each`, and returns its result.
 ///
 /// # Errors
-/// When the laptop does not boot, ends without that line, or does not end.
+/// When the laptop does not boot, ends without a result, or does not end.
 pub fn boot(
     arch: Architecture,
     folder: &Path,
     program: &Path,
     words: Vec<String>,
-    mut each: impl FnMut(&str),
+    each: impl FnMut(Duration, &str),
 ) -> Result<String> {
     let initramfs = folder.with_extension("initramfs");
     init::pack(program, &initramfs)?;
@@ -92,12 +87,7 @@ pub fn boot(
         words,
         folder: Some(folder.to_path_buf()),
         disk: None,
-        devices: Vec::new(),
+        vsock: None,
     };
-    let mut result = None;
-    laptop.run(PATIENCE, |line| match line.strip_prefix(RESULT) {
-        Some(text) => result = Some(text.to_owned()),
-        None => each(line),
-    })?;
-    result.context("the laptop ended without a result: its last lines on the console say why")
+    laptop.run(PATIENCE, each)
 }

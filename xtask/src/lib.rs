@@ -4,6 +4,7 @@
 //! [`paths::cache`], named by a hash of those inputs, so that a fresh checkout on the same machine finds it.
 
 pub mod architecture;
+pub mod bench;
 pub mod check;
 pub mod cpio;
 pub mod deny;

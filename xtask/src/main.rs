@@ -3,9 +3,10 @@
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use xtask::architecture::Architecture;
+use xtask::bench::Point;
 use xtask::e2e::Acceleration;
 use xtask::kernel::Role;
-use xtask::{check, deny, e2e, images, init, kernel, laptop, paths, registry, run, share, test};
+use xtask::{bench, check, deny, e2e, images, init, kernel, laptop, paths, registry, run, share, test};
 
 /// Builds, checks and shows sampan. Each command does its own set-up.
 #[derive(Parser)]
@@ -64,6 +65,18 @@ enum Command {
         /// Only the tests whose names contain one of these.
         filters: Vec<String>,
     },
+    /// Measure speed and size against what sampan is compared to.
+    Bench {
+        /// Of the guests; both by default.
+        #[arg(long)]
+        arch: Vec<Architecture>,
+        /// How often each thing is measured.
+        #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+        runs: u32,
+        /// Only these; all by default.
+        #[arg(value_enum)]
+        points: Vec<Point>,
+    },
     /// Type-check the host side for another system.
     Check {
         #[arg(long)]
@@ -104,6 +117,10 @@ fn main() -> Result<()> {
             e2e::run(arch.map_or_else(Architecture::of_host, Ok)?, accel, &filters)
         }
         Command::Laptop { arch, filters } => laptop::end_to_end(arch, &filters),
+        Command::Bench { arch, runs, points } => {
+            let all = Architecture::ALL.to_vec();
+            bench::bench(if arch.is_empty() { &all } else { &arch }, &points, runs)
+        }
         Command::Check { target } if target.is_empty() => {
             check::TARGETS.iter().try_for_each(|target| check::target(target))
         }

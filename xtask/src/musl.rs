@@ -11,9 +11,14 @@ use std::process::Command;
 use anyhow::{Context, Result};
 
 use crate::architecture::Architecture;
+use crate::fingerprint::Fingerprint;
 use crate::setup::debian::Debian;
+use crate::setup::machine;
 use crate::setup::rust_src::{self, Toolchain};
 use crate::{paths, publish, run};
+
+/// What Debian's libgcc_eh wants of the C library and musl does not have.
+const FIND_OBJECT: &str = include_str!("musl/find_object.c");
 
 /// Debian's gcc whose libgcc_eh unwinds stacks.
 const GCC: &str = "14";
@@ -112,8 +117,12 @@ pub fn build_with(package: &str, bin: &str, arch: Architecture, profile: Profile
 
 /// A folder with the start-up objects, `libc.a` and `libunwind.a`.
 fn libraries(arch: Architecture) -> Result<PathBuf> {
-    let folder = paths::cache().join("musl").join(arch.docker());
+    let mut fingerprint = Fingerprint::new("musl 1");
+    fingerprint.add(FIND_OBJECT);
+    let name = format!("{}-{}", arch.docker(), fingerprint.finish());
+    let folder = paths::cache().join("musl").join(name);
     publish::once(&folder, |draft| {
+        machine::install(&machine::compilers()?)?;
         run::step(&format!("fetching musl for {}", arch.docker()));
         let unpacked = draft.with_extension("unpacked");
         publish::remove(&unpacked)?;
@@ -136,6 +145,33 @@ fn libraries(arch: Architecture) -> Result<PathBuf> {
         }
         let gcc = unpacked.join(format!("usr/lib/gcc/{}-linux-gnu/{GCC}", arch.cpu()));
         take(&gcc.join("libgcc_eh.a"), "libunwind.a")?;
+        add_find_object(draft, arch)?;
         publish::remove(&unpacked)
     })
+}
+
+/// Compiles [`FIND_OBJECT`] into `libunwind.a` in `folder`.
+fn add_find_object(folder: &Path, arch: Architecture) -> Result<()> {
+    let (source, object) = (folder.join("find_object.c"), folder.join("find_object.o"));
+    fs::write(&source, FIND_OBJECT)?;
+    run::run(
+        Command::new(format!("{}gcc", arch.tool_prefix()))
+            .args([
+                "-c",
+                "-O2",
+                "-ffreestanding",
+                "-fno-pic",
+                "-Wall",
+                "-Werror",
+                "-o",
+            ])
+            .arg(&object)
+            .arg(&source),
+    )?;
+    run::run(
+        Command::new(format!("{}ar", arch.tool_prefix()))
+            .arg("rs")
+            .arg(folder.join("libunwind.a"))
+            .arg(object),
+    )
 }

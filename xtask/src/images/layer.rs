@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use super::definition::{Definition, Layer};
 use super::tree::{Kind, Node, Tree};
 use crate::architecture::Architecture;
-use crate::setup::debian::{Debian, Packages};
+use crate::setup::debian::{Debian, Package, Packages};
 use crate::{musl, paths, publish, run};
 
 /// A layer as a tar archive.
@@ -73,10 +73,7 @@ fn add_packages(tree: &mut Tree, packages: &Packages, arch: Architecture) -> Res
         .join(format!(".packages-{}", arch.docker()));
     let _lock = publish::lock(&downloads)?;
     publish::remove(&downloads)?;
-    let wanted: Vec<_> = packages
-        .values()
-        .map(|package| format!("{}:{}={}", package.name, arch.docker(), package.version))
-        .collect();
+    let wanted: Vec<_> = packages.values().map(Package::specification).collect();
     Debian::open()?.download(&wanted, &downloads)?;
     let mut files = fs::read_dir(&downloads)?
         .map(|entry| Ok(entry?.path()))

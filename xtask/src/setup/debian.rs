@@ -29,9 +29,21 @@ pub type Packages = BTreeMap<String, Package>;
 pub struct Package {
     pub name: String,
     pub version: String,
+    /// `all`, or what it was compiled for.
+    pub architecture: String,
     /// Each a list of alternatives, the preferred first; versions and architectures left off.
     pub depends: Vec<Vec<String>>,
     pub provides: Vec<String>,
+}
+
+impl Package {
+    /// This version, as apt takes it. A package for all architectures has no other name than its own.
+    pub fn specification(&self) -> String {
+        match self.architecture.as_str() {
+            "all" => format!("{}={}", self.name, self.version),
+            architecture => format!("{}:{architecture}={}", self.name, self.version),
+        }
+    }
 }
 
 /// apt over the release.
@@ -218,6 +230,7 @@ fn parse(record: &str) -> Option<(Package, String)> {
     let package = Package {
         name: field("Package")?,
         version: field("Version")?,
+        architecture: field("Architecture")?,
         depends,
         provides: list(field("Provides")).into_iter().flatten().collect(),
     };
@@ -309,6 +322,7 @@ mod tests {
         let package = |name: &str| Package {
             name: name.into(),
             version: String::new(),
+            architecture: "all".into(),
             depends: Vec::new(),
             provides: Vec::new(),
         };

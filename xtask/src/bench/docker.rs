@@ -1,0 +1,117 @@
+//! The baseline of boot and run: Debian's docker.io in a guest with the kernel and the emulated processor of ours.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+
+use super::samples::Samples;
+use super::{debian, guest, ours};
+use crate::architecture::Architecture;
+use crate::emulator::{Cpu, Emulator, SUCCESS};
+use crate::kernel::{self, Role};
+use crate::{images, paths, publish, run};
+
+/// The processors of both machines.
+pub(super) const CPUS: u32 = 2;
+/// The memory of both machines.
+pub(super) const MEMORY_MIB: u32 = 2048;
+
+const PACKAGES: &[&str] = &[
+    "base-files",
+    "containerd",
+    "docker-cli",
+    "docker.io",
+    "runc",
+    "tini",
+];
+/// What only the set-up of an installation needs, or a network.
+const WITHOUT: &[&str] = &[
+    "adduser",
+    "iptables",
+    "sysvinit-utils",
+    "awk",
+    "debconf",
+    "debconf-2.0",
+];
+const DISK_BYTES: u64 = 4 << 30;
+const PATIENCE: Duration = Duration::from_secs(10 * 60);
+
+/// What docker.io took, in seconds.
+pub(super) struct Docker {
+    /// From the start of QEMU until dockerd listens.
+    pub(super) ready: f64,
+    /// `docker run --rm hello-world`.
+    pub(super) run: Samples,
+}
+
+/// Boots the guest and measures.
+pub(super) fn measure(arch: Architecture, runs: u32) -> Result<Docker> {
+    let machine = Emulator {
+        arch,
+        cpu: Cpu::Plain,
+        cpus: CPUS,
+        memory_mib: MEMORY_MIB,
+        kernel: kernel::build(arch, Role::Guest)?,
+        initramfs: guest::initramfs(arch)?,
+        words: vec!["BENCH=docker".to_owned(), format!("BENCH_RUNS={runs}")],
+        folder: None,
+        disk: Some(disk(arch)?),
+        vsock: None,
+    };
+    run::step(&format!("measuring docker.io in an {} guest", arch.docker()));
+    let (mut ready, mut run) = (None, Vec::new());
+    let result = machine.run(PATIENCE, |at, line| match line.strip_prefix("bench: ") {
+        Some("docker-ready") => ready = Some(at.as_secs_f64()),
+        Some(figure) => run.extend(
+            figure
+                .strip_prefix("docker-run ")
+                .and_then(|value| value.parse::<f64>().ok()),
+        ),
+        None => eprintln!("    {line}"),
+    })?;
+    if result != SUCCESS {
+        bail!("docker.io cannot be measured: {result}");
+    }
+    Ok(Docker {
+        ready: ready.context("dockerd was never ready")?,
+        run: Samples::new(run)?,
+    })
+}
+
+/// The root file system: docker.io, all that it needs, and the image.
+fn disk(arch: Architecture) -> Result<PathBuf> {
+    let packages = debian::unpack("docker", PACKAGES, WITHOUT, arch)?;
+    let image = images::build("hello-world")?;
+    let name = |path: &Path| {
+        path.file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned()
+    };
+    let disk =
+        paths::cache()
+            .join("debian")
+            .join(format!("{}-{}.ext4", name(&packages), name(&image.layout)));
+    publish::once(&disk, |draft| {
+        let root = draft.with_extension("root");
+        publish::remove(&root)?;
+        run::run(
+            Command::new("cp")
+                .args(["--archive", "--link"])
+                .arg(&packages)
+                .arg(&root),
+        )?;
+        ours::hello_world_archive(arch, &root.join("image.tar"))?;
+        fs::File::create(draft)?.set_len(DISK_BYTES)?;
+        run::output(
+            Command::new("mke2fs")
+                .args(["-q", "-t", "ext4", "-E", "root_owner=0:0", "-d"])
+                .arg(&root)
+                .arg(draft),
+        )?;
+        publish::remove(&root)
+    })
+}

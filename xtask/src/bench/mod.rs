@@ -1,0 +1,88 @@
+//! The benchmarks: every promise of speed and size that is made, measured together with what it is compared to.
+//!
+//! Nothing measured is kept from one run to the next: a baseline is worth something only under the same load. What is
+//! run is the release build.
+
+mod debian;
+mod docker;
+mod guest;
+mod kvm;
+mod memory;
+mod ours;
+mod report;
+mod run;
+mod samples;
+mod sizes;
+mod vsock;
+
+use std::path::PathBuf;
+
+use anyhow::{Result, bail};
+use clap::ValueEnum;
+
+use crate::architecture::Architecture;
+use crate::{paths, share};
+use report::Row;
+
+/// A group of figures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Point {
+    /// What programs, kernel and initramfs weigh.
+    Sizes,
+    /// Boot and `run --rm hello-world` on the emulated machine, against docker.io in one like it.
+    Run,
+    /// Bytes and round trips over vsock, against vhost-device-vsock.
+    Vsock,
+    /// What an idle emulated machine costs in memory.
+    Memory,
+    /// Boot and memory on KVM, in an emulated laptop, against QEMU's own machine there.
+    Kvm,
+}
+
+/// What is compared.
+struct Bench {
+    /// The distribution, as `share::dist` makes it.
+    dist: PathBuf,
+    /// How often each thing is measured.
+    runs: u32,
+}
+
+/// Measures `points` (all by default) for each architecture, prints them as a table and writes `target/bench.json`.
+///
+/// # Errors
+/// When something does not build, or a point could not be measured; the others are told all the same.
+pub fn bench(architectures: &[Architecture], points: &[Point], runs: u32) -> Result<()> {
+    let points = if points.is_empty() {
+        Point::value_variants()
+    } else {
+        points
+    };
+    let bench = Bench {
+        dist: share::dist()?,
+        runs,
+    };
+    let (mut rows, mut failures) = (Vec::<Row>::new(), Vec::new());
+    for &point in points {
+        for &arch in architectures {
+            let measured = match point {
+                Point::Sizes => sizes::measure(&bench, arch),
+                Point::Run => run::measure(&bench, arch),
+                Point::Vsock => vsock::measure(&bench, arch),
+                Point::Memory => memory::measure(&bench, arch),
+                Point::Kvm => kvm::measure(&bench, arch),
+            };
+            match measured {
+                Ok(measured) => rows.extend(measured),
+                Err(error) => failures.push(format!("{point:?} on {}: {error:#}", arch.docker())),
+            }
+        }
+    }
+    print!("{}", report::table(&rows));
+    let path = paths::target().join("bench.json");
+    report::write(&rows, &path)?;
+    crate::run::step(&format!("the same with every sample is in {}", path.display()));
+    if !failures.is_empty() {
+        bail!("not measured:\n{}", failures.join("\n"));
+    }
+    Ok(())
+}

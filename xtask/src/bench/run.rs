@@ -1,0 +1,64 @@
+//! From nothing to a machine that is ready, and a container of an image that is there: the emulated machine against
+//! docker.io in a guest with the same kernel, emulated processor, memory and number of processors.
+//!
+//! Ours is measured from the start of the service to the end of `sampan machine start`, so that the service, the
+//! client, the machine's process and QEMU start too. dockerd is measured from the start of its QEMU.
+
+use std::time::Instant;
+
+use anyhow::Result;
+
+use super::Bench;
+use super::docker::{self, CPUS, MEMORY_MIB};
+use super::ours::Ours;
+use super::report::{Goal, Row, Unit};
+use super::samples::Samples;
+use crate::architecture::Architecture;
+
+/// Of docker.io's time.
+const MOST: f64 = 0.1;
+
+pub(super) fn measure(bench: &Bench, arch: Architecture) -> Result<Vec<Row>> {
+    let docker = docker::measure(arch, bench.runs)?;
+    crate::run::step(&format!(
+        "measuring sampan with an emulated {} machine",
+        arch.docker()
+    ));
+    let ours = Ours::new(bench, arch, CPUS, MEMORY_MIB)?;
+    let mut boots = Vec::new();
+    for _ in 0..bench.runs {
+        let begun = Instant::now();
+        let _service = ours.service()?;
+        ours.output(&["machine", "start"])?;
+        boots.push(begun.elapsed().as_secs_f64());
+    }
+    let _service = ours.service()?;
+    ours.load_hello_world(arch)?;
+    // The first run reads the image and boots the machine.
+    let hello = ["run", "--rm", "hello-world"];
+    ours.seconds(&hello)?;
+    let runs = (0..bench.runs)
+        .map(|_| ours.seconds(&hello))
+        .collect::<Result<Vec<_>>>()?;
+    let row = |what, ours, baseline, docker: &Samples| {
+        Ok::<_, anyhow::Error>(
+            Row::of(what, arch, Unit::Seconds, &Samples::new(ours)?)
+                .against(baseline, docker)
+                .goal(Goal::MostTimes(MOST)),
+        )
+    };
+    Ok(vec![
+        row(
+            "emulated: start to ready",
+            boots,
+            "dockerd ready",
+            &Samples::new(vec![docker.ready])?,
+        )?,
+        row(
+            "emulated: run --rm hello-world",
+            runs,
+            "docker run --rm",
+            &docker.run,
+        )?,
+    ])
+}
