@@ -6,9 +6,8 @@
 
 use std::io;
 
-use polling::Poller;
-
 use crate::sys::event::Signal;
+use crate::sys::poll::Poller;
 
 /// A doorbell that stays rung until it is cleared. Rings that nobody cleared in between count as one.
 #[derive(Debug)]
@@ -46,15 +45,15 @@ impl Event {
         })
     }
 
-    /// Makes `poller` report this event as readable under `key`, again and again until it is cleared. Call
-    /// [`Event::unregister`] before the event is dropped, or drop the poller first.
-    pub fn register(&self, poller: &Poller, key: usize) -> io::Result<()> {
-        self.signal.register(poller, key)
+    /// Makes `poller` report every ring under `key`.
+    pub(crate) fn watch(&self, poller: &Poller, key: usize) -> io::Result<()> {
+        poller.watch_event(&self.signal, key)
     }
 
-    /// Undoes [`Event::register`].
-    pub fn unregister(&self, poller: &Poller) -> io::Result<()> {
-        self.signal.unregister(poller)
+    /// Takes a report of `poller`, which then reports the next ring. To be called before what the ring stands for is
+    /// looked at.
+    pub(crate) fn acknowledge(&self, poller: &Poller) {
+        poller.acknowledge(&self.signal);
     }
 }
 
@@ -78,31 +77,39 @@ impl From<std::os::fd::OwnedFd> for Event {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
-    use polling::Events;
-
     use super::*;
+    use crate::sys::poll::Reports;
 
     fn rung(poller: &Poller) -> Vec<usize> {
-        let mut events = Events::new();
-        poller.wait(&mut events, Some(Duration::ZERO)).unwrap();
-        events.iter().map(|event| event.key).collect()
+        poller
+            .wait(&mut Reports::default(), false)
+            .unwrap()
+            .map(|ready| ready.key)
+            .collect()
     }
 
     #[test]
-    fn an_event_is_reported_until_it_is_cleared() {
+    fn rings_are_reported_once_when_they_were_acknowledged() {
         let poller = Poller::new().unwrap();
         let event = Event::new().unwrap();
-        event.register(&poller, 7).unwrap();
+        event.watch(&poller, 7).unwrap();
         assert!(rung(&poller).is_empty());
+        for _ in 0..2 {
+            event.signal();
+            event.signal();
+            assert_eq!(rung(&poller), vec![7usize]);
+            event.acknowledge(&poller);
+            assert!(rung(&poller).is_empty());
+        }
+    }
+
+    #[test]
+    fn a_ring_from_before_the_watch_is_reported() {
+        let poller = Poller::new().unwrap();
+        let event = Event::new().unwrap();
         event.signal();
-        event.signal();
+        event.watch(&poller, 7).unwrap();
         assert_eq!(rung(&poller), vec![7usize]);
-        assert_eq!(rung(&poller), vec![7usize]);
-        event.clear();
-        assert!(rung(&poller).is_empty());
-        event.unregister(&poller).unwrap();
     }
 
     #[test]

@@ -5,12 +5,12 @@
 
 use std::sync::Arc;
 
-use polling::Poller;
 use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
 
 use crate::Queue;
 use crate::blk::{Backing, FileDisk, Handler, Layers};
 use crate::queue::testing::{MEMORY_SIZE, memory};
+use crate::sys::poll::Poller;
 use crate::vsock::{Folder, Switch};
 use crate::worker::Line;
 use crate::worker::testing::{Bell, serve_all};

@@ -8,11 +8,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{Builder, JoinHandle};
 
-use polling::{Events, Poller};
 use vm_memory::GuestMemoryMmap;
 
 use crate::device::{ActivateError, Activation, ActiveQueue, Interrupt};
 use crate::queue::{QueueError, Ring};
+use crate::sys::poll::{Poller, Reports};
 use crate::{Event, Queue};
 
 /// What a device does with its queues.
@@ -95,7 +95,7 @@ impl Worker {
         check_queues(&activation, queues)?;
         let poller = Poller::new()?;
         for (index, queue) in activation.queues.iter().enumerate() {
-            queue.kick.register(&poller, index)?;
+            queue.kick.watch(&poller, index)?;
         }
         Ok(Self::spawn(name, move |stop| {
             if let Err(error) = run(name, handler, activation, &poller, &stop) {
@@ -129,14 +129,14 @@ fn run(
     stop: &Stop,
 ) -> io::Result<()> {
     let stop_key = activation.queues.len();
-    stop.event.register(poller, stop_key)?;
+    stop.event.watch(poller, stop_key)?;
     let memory = &activation.memory;
     let mut lines: Vec<Option<Line<'_>>> = activation
         .queues
         .iter()
         .map(|queue| attach(name, queue, memory))
         .collect();
-    let mut events = Events::new();
+    let mut reports = Reports::default();
     // A kick from before the start may have gone to nobody.
     let mut kicked: Vec<usize> = (0..lines.len()).collect();
     loop {
@@ -148,15 +148,13 @@ fn run(
                 *slot = None;
             }
         }
-        events.clear();
-        poller.wait(&mut events, None)?;
-        for event in events.iter() {
-            if event.key == stop_key {
+        for ready in poller.wait(&mut reports, true)? {
+            if ready.key == stop_key {
                 return Ok(());
             }
-            if let Some(queue) = activation.queues.get(event.key) {
-                queue.kick.clear();
-                kicked.push(event.key);
+            if let Some(queue) = activation.queues.get(ready.key) {
+                queue.kick.acknowledge(poller);
+                kicked.push(ready.key);
             }
         }
     }

@@ -18,11 +18,11 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use polling::Poller;
 use socket2::Socket;
 use virtio_bindings::virtio_ids::VIRTIO_ID_VSOCK;
 
 use crate::device::{ActivateError, Activation, RING_FEATURES, VirtioDevice, read_config_bytes};
+use crate::sys::poll::Poller;
 use crate::worker::{Worker, check_queues};
 pub(crate) use host::Folder;
 #[cfg(any(test, feature = "hostile"))]

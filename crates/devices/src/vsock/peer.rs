@@ -4,11 +4,12 @@ use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::net::Shutdown;
 
-use polling::{Event, Poller};
 use socket2::Socket;
 
 use super::connection::Connection;
 use crate::queue::RingSlice;
+use crate::sys::Interest;
+use crate::sys::poll::{Poller, interest};
 use crate::sys::socket::{self, Scratch};
 
 /// Buffers that one read fills at first and at most.
@@ -40,13 +41,15 @@ pub(crate) struct Peer {
     pub(crate) read_queued: bool,
     /// The socket may have bytes for the guest.
     pub(crate) readable: bool,
-    /// The poller saw the host program close its socket.
+    /// The host program may have sent its last byte.
+    pub(crate) ending: bool,
+    /// The host program has closed its socket.
     pub(crate) hung_up: bool,
     /// The host's write direction has been shut down.
     ended: bool,
     /// The host's read direction has been shut down.
     deafened: bool,
-    watched: (bool, bool),
+    watched: Option<Interest>,
     batch: usize,
     /// The stalled bytes as counted for all connections together.
     pub(crate) counted: usize,
@@ -64,15 +67,12 @@ impl Peer {
             control_queued: false,
             read_queued: false,
             readable: false,
+            ending: false,
             hung_up: false,
             ended: false,
             deafened: false,
             // A connection that the host program asked for is watched since its greeting.
-            watched: if greeted {
-                socket::interest(true, false)
-            } else {
-                (false, false)
-            },
+            watched: greeted.then(|| interest(true, false)),
             batch: FIRST_BATCH,
             counted: 0,
         }
@@ -86,19 +86,20 @@ impl Peer {
     /// Starts to watch the socket. `key` is this peer's for as long as it lives.
     pub(crate) fn watch(&mut self, poller: &Poller, key: usize) -> io::Result<()> {
         let Some(socket) = &self.socket else { return Ok(()) };
-        self.watched = socket::interest(true, false);
-        socket::watch(socket, poller, Event::new(key, self.watched.0, self.watched.1))
+        let wanted = interest(true, false);
+        self.watched = Some(wanted);
+        poller.watch(socket, key, wanted)
     }
 
     /// Adapts what is watched for to what is needed now.
     pub(crate) fn rewatch(&mut self, poller: &Poller, key: usize) {
         let reading = !self.readable && self.connection.window() > 0;
-        let wanted = socket::interest(reading, !self.stalled.is_empty());
-        let Some(socket) = self.socket.as_ref().filter(|_| wanted != self.watched) else {
+        let wanted = interest(reading, !self.stalled.is_empty());
+        let Some(socket) = self.socket.as_ref().filter(|_| self.watched != Some(wanted)) else {
             return;
         };
-        self.watched = wanted;
-        if let Err(error) = socket::rewatch(socket, poller, Event::new(key, wanted.0, wanted.1)) {
+        self.watched = Some(wanted);
+        if let Err(error) = poller.rewatch(socket, key, wanted) {
             tracing::debug!(%error, "a socket cannot be watched");
             self.lose_host(poller);
         }
@@ -190,7 +191,7 @@ impl Peer {
     /// Ends the watch on the socket.
     pub(crate) fn forget(&self, poller: &Poller) {
         if let Some(socket) = &self.socket {
-            let _ = socket::forget(socket, poller);
+            let _ = poller.forget(socket);
         }
     }
 

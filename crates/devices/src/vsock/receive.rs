@@ -115,9 +115,12 @@ impl Switch {
         header.destination_cid = self.guest_cid;
         (header.buffer_size, header.forwarded) = peer.connection.credit();
         peer.connection.told(Operation::Data);
+        // A read that was not filled emptied the socket, and the poller tells of what comes then. An end that was told
+        // already is told no more.
+        let more = count == offered || peer.ending;
+        peer.readable = more;
         batch.deliver(line, header, count);
-        // Read on until the socket says that it is empty: the poller tells of bytes and of the end only once.
-        Ok(Sent::Yes)
+        Ok(if more { Sent::Yes } else { Sent::Nothing })
     }
 }
 

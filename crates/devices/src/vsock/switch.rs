@@ -1,9 +1,7 @@
 //! The worker: one thread that moves packets between the queues and the sockets.
 
 use std::io;
-use std::time::Duration;
 
-use polling::{Event, Events, Poller};
 use socket2::Socket;
 
 use super::connection::Connection;
@@ -14,6 +12,8 @@ use super::table::{Slot, Table};
 use super::transmit::Run;
 use crate::device::Activation;
 use crate::queue::QueueError;
+use crate::sys::Ready;
+use crate::sys::poll::{Poller, Reports, interest};
 use crate::sys::socket::{self, Scratch};
 use crate::worker::{Line, Stop, attach};
 
@@ -46,10 +46,10 @@ pub(super) fn run(
 ) -> io::Result<()> {
     let mut switch = Switch::new(guest_cid, folder, poller);
     for (index, queue) in activation.queues.iter().enumerate() {
-        queue.kick.register(&switch.poller, index)?;
+        queue.kick.watch(&switch.poller, index)?;
     }
-    stop.event.register(&switch.poller, STOP)?;
-    socket::watch(listener, &switch.poller, Event::readable(LISTENER))?;
+    stop.event.watch(&switch.poller, STOP)?;
+    switch.poller.watch(listener, LISTENER, interest(true, false))?;
     let line = |index: usize| {
         activation
             .queues
@@ -61,7 +61,7 @@ pub(super) fn run(
         // The guest set nothing up; it can only reset the device.
         _ => stop.event.wait(),
     };
-    let _ = socket::forget(listener, &switch.poller);
+    let _ = switch.poller.forget(listener);
     served
 }
 
@@ -84,33 +84,28 @@ impl Switch {
         activation: &Activation,
         stop: &Stop,
     ) -> io::Result<()> {
-        let mut events = Events::new();
+        let mut reports = Reports::default();
         let (mut run, mut batch) = (Run::default(), Batch::default());
         self.accept(listener);
         while !stop.asked() {
             let turn = self.turn(&mut receive, &mut transmit, &mut run, &mut batch);
-            let timeout = match turn {
-                Ok(true) => Some(Duration::ZERO),
-                Ok(false) => None,
+            let more = match turn {
+                Ok(more) => more,
                 Err(error) => {
                     tracing::warn!(%error, "the guest broke a queue of its vsock device");
                     return stop.event.wait();
                 }
             };
-            events.clear();
-            self.poller.wait(&mut events, timeout)?;
-            for event in events.iter() {
-                match event.key {
+            for ready in self.poller.wait(&mut reports, !more)? {
+                match ready.key {
                     STOP => return Ok(()),
-                    LISTENER => {
-                        self.accept(listener);
-                    }
+                    LISTENER => self.accept(listener),
                     key if key < STOP => {
                         if let Some(queue) = activation.queues.get(key) {
-                            queue.kick.clear();
+                            queue.kick.acknowledge(&self.poller);
                         }
                     }
-                    key => self.socket_event(key - FIRST_CONNECTION, &event),
+                    key => self.socket_event(key - FIRST_CONNECTION, ready),
                 }
             }
         }
@@ -174,13 +169,16 @@ impl Switch {
                 continue;
             }
             let index = self.table.insert(Slot::Greeting(socket, Greeting::default()));
-            if let Some(Slot::Greeting(socket, _)) = self.table.slot(index) {
-                let event = Event::readable(index + FIRST_CONNECTION);
-                if let Err(error) = socket::watch(socket, &self.poller, event) {
-                    tracing::warn!(%error, "cannot watch a connection to the guest");
-                    self.table.remove(index, &self.poller);
-                    continue;
-                }
+            let Some(Slot::Greeting(socket, _)) = self.table.slot(index) else {
+                continue;
+            };
+            if let Err(error) = self
+                .poller
+                .watch(socket, index + FIRST_CONNECTION, interest(true, false))
+            {
+                tracing::warn!(%error, "cannot watch a connection to the guest");
+                self.table.remove(index, &self.poller);
+                continue;
             }
             self.greet(index);
         }
@@ -256,15 +254,16 @@ impl Switch {
         self.table.queue_control(index);
     }
 
-    fn socket_event(&mut self, index: usize, event: &Event) {
+    fn socket_event(&mut self, index: usize, ready: Ready) {
         let peer = match self.table.slot(index) {
             Some(Slot::Peer(peer)) => peer,
             Some(Slot::Greeting(..)) => return self.greet(index),
             _ => return,
         };
-        peer.hung_up |= event.is_interrupt();
-        peer.readable |= event.readable || event.is_interrupt();
-        if event.writable && peer.stalled() > 0 {
+        peer.hung_up |= ready.gone;
+        peer.ending |= ready.ended;
+        peer.readable |= ready.readable;
+        if ready.writable && peer.stalled() > 0 {
             peer.flush(&self.poller);
         }
         if peer.hung_up && peer.greeted {

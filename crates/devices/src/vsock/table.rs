@@ -2,11 +2,10 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use polling::Poller;
-
 use super::host::Greeting;
 use super::packet::{HOST_CID, Header, Operation, STREAM};
 use super::peer::{Peer, Ports};
+use crate::sys::poll::Poller;
 use socket2::Socket;
 
 /// Connections, greetings included. Each holds a descriptor.
@@ -110,7 +109,7 @@ impl Table {
         match std::mem::replace(place, Slot::Free) {
             Slot::Free => return,
             Slot::Greeting(socket, _) => {
-                let _ = crate::sys::socket::forget(&socket, poller);
+                let _ = poller.forget(&socket);
             }
             Slot::Peer(peer) => {
                 peer.forget(poller);

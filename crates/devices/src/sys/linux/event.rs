@@ -3,10 +3,7 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use polling::Poller;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
-
-use crate::sys::unix::poll::register_readable;
 
 #[derive(Debug)]
 pub(crate) struct Signal(OwnedFd);
@@ -32,14 +29,6 @@ impl Signal {
 
     pub(crate) fn try_clone(&self) -> io::Result<Self> {
         Ok(Self(self.0.try_clone()?))
-    }
-
-    pub(crate) fn register(&self, poller: &Poller, key: usize) -> io::Result<()> {
-        register_readable(&self.0, poller, key)
-    }
-
-    pub(crate) fn unregister(&self, poller: &Poller) -> io::Result<()> {
-        poller.delete(&self.0)
     }
 }
 

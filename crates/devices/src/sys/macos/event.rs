@@ -4,10 +4,8 @@ use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 
-use polling::Poller;
+use polling::{Event, PollMode, Poller};
 use rustix::event::{PollFd, PollFlags, poll};
-
-use crate::sys::unix::poll::register_readable;
 
 #[derive(Debug)]
 pub(crate) struct Signal {
@@ -45,12 +43,14 @@ impl Signal {
         })
     }
 
+    /// Makes `poller` report this event under `key` until it is cleared.
+    #[allow(
+        unsafe_code,
+        reason = "polling asks for a promise on the descriptor's lifetime"
+    )]
     pub(crate) fn register(&self, poller: &Poller, key: usize) -> io::Result<()> {
-        register_readable(&self.bell, poller, key)
-    }
-
-    pub(crate) fn unregister(&self, poller: &Poller) -> io::Result<()> {
-        poller.delete(&self.bell)
+        // SAFETY: a descriptor that is closed early leaves the kernel's list by itself; no memory is tied to it.
+        unsafe { poller.add_with_mode(&self.bell, Event::readable(key), PollMode::Level) }
     }
 }
 

@@ -2,6 +2,5 @@
 
 pub(crate) mod file;
 pub(crate) mod memory;
-pub(crate) mod poll;
 pub(crate) mod socket;
 mod vector;

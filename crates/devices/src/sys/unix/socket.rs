@@ -3,7 +3,6 @@
 use std::io;
 use std::os::fd::AsRawFd;
 
-use polling::{Event, PollMode, Poller};
 use socket2::Socket;
 
 use super::vector::vectors;
@@ -42,27 +41,4 @@ pub(crate) fn send(socket: &Socket, slices: &[RingSlice<'_>], scratch: &mut Scra
     // SAFETY: every vector is guest memory that `slices` borrows for the call; sendmsg only reads it.
     let count = unsafe { libc::sendmsg(socket.as_raw_fd(), &message, SEND_FLAGS) };
     usize::try_from(count).map_err(|_| io::Error::last_os_error())
-}
-
-/// What to watch a socket for whose bytes are wanted (`reading`) or that did not take all (`writing`). Edges are
-/// reported here, so an unwanted byte costs one report and reading need not be switched off.
-pub(crate) fn interest(_reading: bool, writing: bool) -> (bool, bool) {
-    (true, writing)
-}
-
-/// Starts to report what `interest` names. The caller calls [`forget`] before it drops the socket.
-#[allow(unsafe_code, reason = "polling asks for a promise on the socket's lifetime")]
-pub(crate) fn watch(socket: &Socket, poller: &Poller, interest: Event) -> io::Result<()> {
-    // SAFETY: a socket that is closed early leaves the kernel's list by itself; no memory is tied to it.
-    unsafe { poller.add_with_mode(socket, interest, PollMode::Edge) }
-}
-
-/// Changes what is reported.
-pub(crate) fn rewatch(socket: &Socket, poller: &Poller, interest: Event) -> io::Result<()> {
-    poller.modify_with_mode(socket, interest, PollMode::Edge)
-}
-
-/// Ends the reports.
-pub(crate) fn forget(socket: &Socket, poller: &Poller) -> io::Result<()> {
-    poller.delete(socket)
 }

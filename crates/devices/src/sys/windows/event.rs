@@ -48,13 +48,10 @@ impl Signal {
         Ok(Self(self.0.try_clone()?))
     }
 
+    /// Makes `poller` report this event under `key` until it is cleared.
     pub(crate) fn register(&self, poller: &Poller, key: usize) -> io::Result<()> {
         // SAFETY: the wait holds a reference of its own on the event object, so a handle that is closed early costs
         // a stale report and no access to freed memory.
         unsafe { poller.add_waitable(&self.0, polling::Event::readable(key), PollMode::Level) }
-    }
-
-    pub(crate) fn unregister(&self, poller: &Poller) -> io::Result<()> {
-        poller.remove_waitable(&self.0)
     }
 }

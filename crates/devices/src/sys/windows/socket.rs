@@ -5,7 +5,6 @@ use std::io;
 use std::os::windows::io::AsRawSocket;
 use std::ptr::null_mut;
 
-use polling::{Event, PollMode, Poller};
 use socket2::Socket;
 use windows_sys::Win32::Networking::WinSock::{SOCKET, WSABUF, WSARecv, WSASend};
 
@@ -76,26 +75,3 @@ pub(crate) fn send(socket: &Socket, slices: &[RingSlice<'_>], scratch: &mut Scra
 
 /// Sends have no flags here.
 pub(crate) const SEND_FLAGS: i32 = 0;
-
-/// What to watch a socket for whose bytes are wanted (`reading`) or that did not take all (`writing`). Levels are
-/// reported here, so an unwanted byte would be reported without end.
-pub(crate) fn interest(reading: bool, writing: bool) -> (bool, bool) {
-    (reading, writing)
-}
-
-/// Starts to report what `interest` names. The caller calls [`forget`] before it drops the socket.
-pub(crate) fn watch(socket: &Socket, poller: &Poller, interest: Event) -> io::Result<()> {
-    // SAFETY: the poller keeps a base handle of the socket and drops it with its state; a socket that is closed
-    // early ends its request with an error.
-    unsafe { poller.add_with_mode(socket, interest, PollMode::Level) }
-}
-
-/// Changes what is reported.
-pub(crate) fn rewatch(socket: &Socket, poller: &Poller, interest: Event) -> io::Result<()> {
-    poller.modify_with_mode(socket, interest, PollMode::Level)
-}
-
-/// Ends the reports.
-pub(crate) fn forget(socket: &Socket, poller: &Poller) -> io::Result<()> {
-    poller.delete(socket)
-}
