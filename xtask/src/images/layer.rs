@@ -22,21 +22,27 @@ pub(super) struct Archive {
 }
 
 /// Builds the layers of `definition`, which lies in `folder`, from the lowest up.
-pub(super) fn build(definition: &Definition, folder: &Path, arch: Architecture) -> Result<Vec<Archive>> {
+pub(super) fn build(
+    definition: &Definition,
+    folder: &Path,
+    debian: &Debian,
+    arch: Architecture,
+) -> Result<Vec<Archive>> {
     let mut image = Tree::default();
     let mut below = BTreeSet::new();
     let mut archives = Vec::new();
     for layer in &definition.layers {
-        let mut tree = image.clone();
-        let packages = new_packages(layer, &mut below, arch)?;
-        add_packages(&mut tree, &packages, arch)?;
+        let packages = new_packages(layer, &mut below, debian, arch)?;
+        let mut added = unpack(&packages, debian, arch)?;
         layer.prune.iter().for_each(|path| {
-            tree.remove(path);
+            added.remove(path);
         });
         for (from, to) in &layer.moves {
-            tree.rename(from, to)?;
+            added.rename(from, to)?;
         }
-        add_own(&mut tree, layer, folder, arch)?;
+        let mut tree = image.clone();
+        tree.merge(added);
+        add_own(&mut tree, layer, folder, debian, arch)?;
         for path in &layer.remove {
             if !image.contains(path) {
                 bail!("no layer below has {path}, which is to be removed");
@@ -54,19 +60,26 @@ pub(super) fn build(definition: &Definition, folder: &Path, arch: Architecture) 
 }
 
 /// The packages that this layer adds to those `below`, which grow by them.
-fn new_packages(layer: &Layer, below: &mut BTreeSet<String>, arch: Architecture) -> Result<Packages> {
+fn new_packages(
+    layer: &Layer,
+    below: &mut BTreeSet<String>,
+    debian: &Debian,
+    arch: Architecture,
+) -> Result<Packages> {
     if layer.packages.is_empty() {
         return Ok(Packages::new());
     }
     let without: Vec<_> = layer.without.iter().chain(below.iter()).cloned().collect();
-    let packages = Debian::open()?.closure(&layer.packages, &without, arch)?;
+    let packages = debian.closure(&layer.packages, &without, arch)?;
     below.extend(packages.keys().cloned());
     Ok(packages)
 }
 
-fn add_packages(tree: &mut Tree, packages: &Packages, arch: Architecture) -> Result<()> {
+/// The files of all these packages.
+fn unpack(packages: &Packages, debian: &Debian, arch: Architecture) -> Result<Tree> {
+    let mut tree = Tree::default();
     if packages.is_empty() {
-        return Ok(());
+        return Ok(tree);
     }
     let downloads = paths::cache()
         .join("images")
@@ -74,7 +87,7 @@ fn add_packages(tree: &mut Tree, packages: &Packages, arch: Architecture) -> Res
     let _lock = publish::lock(&downloads)?;
     publish::remove(&downloads)?;
     let wanted: Vec<_> = packages.values().map(Package::specification).collect();
-    Debian::open()?.download(&wanted, &downloads)?;
+    debian.download(&wanted, &downloads)?;
     let mut files = fs::read_dir(&downloads)?
         .map(|entry| Ok(entry?.path()))
         .collect::<Result<Vec<_>>>()?;
@@ -93,11 +106,12 @@ fn add_packages(tree: &mut Tree, packages: &Packages, arch: Architecture) -> Res
             bail!("dpkg-deb cannot read {}", file.display());
         }
     }
-    publish::remove(&downloads)
+    publish::remove(&downloads)?;
+    Ok(tree)
 }
 
 /// Adds what does not come from packages.
-fn add_own(tree: &mut Tree, layer: &Layer, folder: &Path, arch: Architecture) -> Result<()> {
+fn add_own(tree: &mut Tree, layer: &Layer, folder: &Path, debian: &Debian, arch: Architecture) -> Result<()> {
     for (path, folder) in &layer.folders {
         tree.insert(
             path,
@@ -117,7 +131,7 @@ fn add_own(tree: &mut Tree, layer: &Layer, folder: &Path, arch: Architecture) ->
         tree.insert(path, Node::file(fs::read(built)?, 0o755));
     }
     if let Some(path) = &layer.busybox {
-        for applet in applets()? {
+        for applet in applets(debian)? {
             if !tree.contains(&applet) {
                 tree.insert(&applet, Node::link(&format!("/{path}")));
             }
@@ -147,12 +161,12 @@ fn add_folder(tree: &mut Tree, folder: &Path, at: &str) -> Result<()> {
 
 /// The paths of busybox's applets, as the package for this machine's architecture tells them: both are of one
 /// version and one configuration.
-fn applets() -> Result<Vec<String>> {
+fn applets(debian: &Debian) -> Result<Vec<String>> {
     let host = Architecture::of_host()?;
     let folder = paths::cache().join("images").join(".busybox");
     let _lock = publish::lock(&folder)?;
     publish::remove(&folder)?;
-    Debian::open()?.download(&[format!("busybox-static:{}", host.docker())], &folder)?;
+    debian.download(&[format!("busybox-static:{}", host.docker())], &folder)?;
     for file in fs::read_dir(&folder)?.collect::<std::io::Result<Vec<_>>>()? {
         run::run(Command::new("dpkg-deb").arg("-x").arg(file.path()).arg(&folder))?;
     }

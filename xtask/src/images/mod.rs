@@ -16,6 +16,7 @@ use anyhow::{Context, Result};
 use crate::architecture::Architecture;
 use crate::fingerprint::Fingerprint;
 use crate::registry::Registry;
+use crate::setup::debian::Debian;
 use crate::setup::rust_src::Toolchain;
 use crate::{paths, publish, run};
 use definition::Definition;
@@ -79,13 +80,14 @@ pub fn build(name: &str) -> Result<Image> {
         .join("images")
         .join(format!("{name}-{}", fingerprint.finish()));
     publish::once(&layout, |draft| {
+        let debian = Debian::open()?;
         let mut variants = Vec::new();
         for arch in Architecture::ALL {
             run::step(&format!("building the image {name} for {}", arch.docker()));
             let context = || format!("cannot build the image {name} for {}", arch.docker());
             variants.push((
                 arch,
-                layer::build(&definition, &folder, arch).with_context(context)?,
+                layer::build(&definition, &folder, &debian, arch).with_context(context)?,
             ));
         }
         layout::write(draft, &definition, variants)

@@ -71,6 +71,16 @@ impl Tree {
         self.0.insert(path.to_owned(), node);
     }
 
+    /// Adds all of `other`, in the place of what was there; a folder that is in both stays as it is.
+    pub(super) fn merge(&mut self, other: Self) {
+        for (path, node) in other.0 {
+            let is_folder = |node: &Node| node.kind == Kind::Folder;
+            if !(is_folder(&node) && self.get(&path).is_some_and(is_folder)) {
+                self.insert(&path, node);
+            }
+        }
+    }
+
     pub(super) fn get(&self, path: &str) -> Option<&Node> {
         self.0.get(path)
     }
@@ -303,6 +313,26 @@ mod tests {
         tree.insert("lib", Node::link("usr/lib"));
         tree.0.insert("lib/file".into(), Node::file(Vec::new(), 0o644));
         assert!(tree.check().unwrap_err().to_string().contains("lib/file"));
+    }
+
+    #[test]
+    fn a_folder_below_keeps_its_mode_when_a_package_has_it_too() {
+        let mut below = Tree::default();
+        below.insert(
+            "root",
+            Node {
+                mode: 0o700,
+                ..Node::folder()
+            },
+        );
+        let mut above = Tree::default();
+        above.insert("root/file", Node::file(Vec::new(), 0o644));
+        let mut merged = below.clone();
+        merged.merge(above);
+        assert_eq!(
+            merged.over(&below).0.into_keys().collect::<Vec<_>>(),
+            ["root/file"]
+        );
     }
 
     #[test]

@@ -4,10 +4,12 @@
 //! apt does the work (mirror, proxy, signatures), under a configuration of its own (apt.conf(5), `APT_CONFIG`)
 //! whose lists and caches are in our cache. The mirror is the one that the machine's own sources name.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::rc::Rc;
 
 use anyhow::{Context, Result, bail};
 
@@ -49,6 +51,8 @@ impl Package {
 /// apt over the release.
 pub struct Debian {
     configuration: PathBuf,
+    /// The package lists that were read, by architecture.
+    known: RefCell<BTreeMap<&'static str, Rc<Packages>>>,
 }
 
 impl Debian {
@@ -59,7 +63,10 @@ impl Debian {
     pub fn open() -> Result<Self> {
         let folder = paths::cache().join("apt");
         let configuration = folder.join("apt.conf");
-        let debian = Self { configuration };
+        let debian = Self {
+            configuration,
+            known: RefCell::default(),
+        };
         let lists = folder.join("lists");
         let _lock = publish::lock(&folder)?;
         let text = configuration_text(&folder);
@@ -130,30 +137,42 @@ impl Debian {
     /// When a package or one of its dependencies does not exist.
     pub fn closure(&self, wanted: &[String], without: &[String], arch: Architecture) -> Result<Packages> {
         let all = self.packages(arch)?;
-        let mut closure = Packages::new();
+        let get = |name: &String| {
+            let package = all
+                .get(name)
+                .with_context(|| format!("Debian {RELEASE} has no package {name}"))?;
+            Ok::<_, anyhow::Error>((name.clone(), package.clone()))
+        };
+        // What is wanted is in before any dependency is looked at, so that it is preferred among alternatives.
+        let mut closure = wanted.iter().map(get).collect::<Result<Packages>>()?;
         let mut open: Vec<String> = wanted.to_vec();
         while let Some(name) = open.pop() {
-            if closure.contains_key(&name) || without.contains(&name) {
-                continue;
-            }
-            let package = all
+            for alternatives in closure
                 .get(&name)
-                .with_context(|| format!("Debian {RELEASE} has no package {name}"))?;
-            for alternatives in &package.depends {
-                open.push(choose(alternatives, &all, &closure, without).with_context(|| {
+                .map(|package| package.depends.clone())
+                .into_iter()
+                .flatten()
+            {
+                let dependency = choose(&alternatives, &all, &closure, without).with_context(|| {
                     format!(
                         "{name} depends on {}, which does not exist",
                         alternatives.join(" | ")
                     )
-                })?);
+                })?;
+                if let Choice::Add(dependency) = dependency {
+                    closure.extend([get(&dependency)?]);
+                    open.push(dependency);
+                }
             }
-            closure.insert(name, package.clone());
         }
         Ok(closure)
     }
 
     /// Every package of the release for an architecture, at its newest version.
-    fn packages(&self, arch: Architecture) -> Result<Packages> {
+    fn packages(&self, arch: Architecture) -> Result<Rc<Packages>> {
+        if let Some(known) = self.known.borrow().get(arch.docker()) {
+            return Ok(Rc::clone(known));
+        }
         let option = format!("APT::Architecture={}", arch.docker());
         let records = run::output(self.command("apt-cache").args(["-o", &option, "dumpavail"]))?;
         let mut packages = Packages::new();
@@ -174,37 +193,50 @@ impl Debian {
         if packages.is_empty() {
             bail!("apt knows no package for {}", arch.docker());
         }
+        let packages = Rc::new(packages);
+        self.known
+            .borrow_mut()
+            .insert(arch.docker(), Rc::clone(&packages));
         Ok(packages)
     }
 }
 
-/// One of the alternatives of a dependency: one that is already in, else the first that exists by name or as
-/// something that a package provides.
-fn choose(alternatives: &[String], all: &Packages, chosen: &Packages, without: &[String]) -> Option<String> {
-    let settled = |name: &&String| {
-        chosen.contains_key(*name)
+/// How a dependency is fulfilled.
+#[derive(Debug, PartialEq, Eq)]
+enum Choice {
+    /// By what is in, or is left out on purpose.
+    Settled,
+    /// By adding this package.
+    Add(String),
+}
+
+/// Settles a dependency: by what is in, else by the first of its alternatives that exists, by name or as something
+/// that a package provides.
+fn choose(alternatives: &[String], all: &Packages, chosen: &Packages, without: &[String]) -> Option<Choice> {
+    let provides = |package: &Package, name: &String| package.provides.contains(name);
+    let settled = |name: &String| {
+        chosen.contains_key(name)
             || without.contains(name)
-            || chosen.values().any(|package| package.provides.contains(name))
+            || chosen.values().any(|package| provides(package, name))
+            || without
+                .iter()
+                .filter_map(|other| all.get(other))
+                .any(|package| provides(package, name))
     };
-    if let Some(name) = alternatives.iter().find(settled) {
-        // What provides it is in: nothing to add, which any package that is in says.
-        return if all.contains_key(name) {
-            Some(name.clone())
-        } else {
-            chosen.keys().next().cloned()
-        };
+    if alternatives.iter().any(settled) {
+        return Some(Choice::Settled);
     }
+    let provider = |name: &String| all.values().find(|package| provides(package, name));
     alternatives
         .iter()
         .find(|name| all.contains_key(*name))
-        .cloned()
         .or_else(|| {
-            let provides = |name: &String| all.values().find(|package| package.provides.contains(name));
             alternatives
                 .iter()
-                .find_map(provides)
-                .map(|package| package.name.clone())
+                .find_map(provider)
+                .map(|package| &package.name)
         })
+        .map(|name| Choice::Add(name.clone()))
 }
 
 /// A record's package and architecture.
@@ -317,30 +349,45 @@ mod tests {
         assert_eq!(package.provides, ["x"]);
     }
 
-    #[test]
-    fn an_alternative_that_is_already_in_is_preferred() {
-        let package = |name: &str| Package {
+    fn package(name: &str, provides: &[&str]) -> (String, Package) {
+        let provides = provides.iter().map(|name| (*name).to_owned()).collect();
+        let package = Package {
             name: name.into(),
             version: String::new(),
             architecture: "all".into(),
             depends: Vec::new(),
-            provides: Vec::new(),
+            provides,
         };
-        let of = |names: &[&str]| -> Packages {
-            names
-                .iter()
-                .map(|name| ((*name).to_owned(), package(name)))
-                .collect()
-        };
+        (name.into(), package)
+    }
+
+    #[test]
+    fn what_is_in_or_left_out_settles_a_dependency_before_a_better_alternative() {
         let alternatives = ["first".to_owned(), "second".to_owned()];
-        let all = of(&["first", "second"]);
+        let all = Packages::from([package("first", &[]), package("second", &[])]);
+        let second = Packages::from([package("second", &[])]);
+        let none = Packages::new();
         assert_eq!(
-            choose(&alternatives, &all, &of(&[]), &[]).as_deref(),
-            Some("first")
+            choose(&alternatives, &all, &none, &[]),
+            Some(Choice::Add("first".into()))
         );
+        assert_eq!(choose(&alternatives, &all, &second, &[]), Some(Choice::Settled));
         assert_eq!(
-            choose(&alternatives, &all, &of(&["second"]), &[]).as_deref(),
-            Some("second")
+            choose(&alternatives, &all, &none, &["second".to_owned()]),
+            Some(Choice::Settled)
         );
+    }
+
+    #[test]
+    fn a_name_that_is_only_provided_is_fulfilled_by_a_provider_that_is_in_before_any_other() {
+        let awk = ["awk".to_owned()];
+        let all = Packages::from([package("gawk", &["awk"]), package("mawk", &["awk"])]);
+        let mawk = Packages::from([package("mawk", &["awk"])]);
+        assert_eq!(choose(&awk, &all, &mawk, &[]), Some(Choice::Settled));
+        assert_eq!(
+            choose(&awk, &all, &Packages::new(), &[]),
+            Some(Choice::Add("gawk".into()))
+        );
+        assert_eq!(choose(&awk, &Packages::new(), &Packages::new(), &[]), None);
     }
 }

@@ -12,7 +12,6 @@ use crate::run;
 pub const KERNEL: &[&str] = &[
     "bc",
     "bison",
-    "ccache",
     "flex",
     "libc6-dev",
     "libelf-dev",
