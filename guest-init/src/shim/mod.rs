@@ -34,6 +34,9 @@ pub(crate) fn run(launch: &Launch<'_>, socket: OwnedFd) -> ! {
     if sys::fd::close_all_except(&[socket.as_fd(), launch.device_rules.as_fd()]).is_err() {
         sys::process::exit_now(1);
     }
+    // When the machine runs out of memory, a program has to go and not the one that tells of it. The child sets
+    // its own value, which also bounds what it may lower it to.
+    let _ = std::fs::write("/proc/self/oom_score_adj", "-999");
     let mut channel = Channel::new(socket);
     match serve::Shim::start(launch) {
         Ok(shim) => shim.serve(channel),
