@@ -20,7 +20,8 @@ pub(crate) use image::{
     RmiArguments, SaveArguments, TagArguments,
 };
 pub(crate) use machine::{
-    DoctorArguments, MachineCommand, MachineInspectArguments, MachineStartArguments, ServiceArguments,
+    DoctorArguments, MachineCommand, MachineInspectArguments, MachineStartArguments, ServiceAction,
+    ServiceArguments,
 };
 
 use crate::failure::Failure;
@@ -130,7 +131,7 @@ pub(crate) enum Command {
     Doctor(DoctorArguments),
     /// Run the service in the foreground (clients start it by themselves)
     #[command(override_usage = "sampan service [OPTIONS]")]
-    Service(ServiceArguments),
+    Service(Box<ServiceArguments>),
     /// Print a completion script for a shell
     #[command(override_usage = "sampan completion SHELL")]
     Completion {

@@ -15,7 +15,7 @@ mod run;
 mod start;
 mod version;
 
-use crate::arguments::{Arguments, Command};
+use crate::arguments::{Arguments, Command, ServiceAction};
 use crate::client::{Client, ClientError};
 use crate::failure::{Failure, Result};
 use crate::output::tell;
@@ -24,7 +24,7 @@ use crate::{service, session, settings};
 /// Runs a command to its end.
 pub(crate) fn run(arguments: Arguments) -> Result<()> {
     match arguments.command {
-        Command::Service(arguments) => return service::run(arguments),
+        Command::Service(arguments) if arguments.action.is_none() => return service::run(*arguments),
         Command::Vmm => return Err(Failure::new("sampan vmm is started by the service alone")),
         Command::Completion { shell } => return completion::run(shell),
         _ => {}
@@ -70,8 +70,12 @@ async fn client_command(client: Client, command: Command) -> Result<()> {
         Command::Info(arguments) => version::info(&client, arguments).await,
         Command::Machine(command) => machine::run(&client, command).await,
         Command::Doctor(arguments) => doctor::run(&client, arguments).await,
+        Command::Service(arguments) => match arguments.action {
+            Some(ServiceAction::Stop) => machine::stop_service(&client).await,
+            None => Ok(()),
+        },
         // These need no engine and were run before.
-        Command::Service(_) | Command::Vmm | Command::Completion { .. } => Ok(()),
+        Command::Vmm | Command::Completion { .. } => Ok(()),
     }
 }
 

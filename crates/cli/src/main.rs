@@ -27,10 +27,22 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     // The process of a machine reads no command line: it is started by the service alone.
     if std::env::args_os().nth(1).is_some_and(|command| command == "vmm") {
-        return vmm::run_process();
+        return run_machine();
     }
     match arguments::parse(std::env::args_os()).and_then(commands::run) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),
+    }
+}
+
+/// The process of one machine: its configuration comes on stdin, its log goes to stderr.
+fn run_machine() -> ExitCode {
+    service::log_to_stderr();
+    match vmm::run_process() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(%error, "the machine's process ended");
+            ExitCode::FAILURE
+        }
     }
 }

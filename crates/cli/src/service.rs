@@ -24,12 +24,7 @@ pub(crate) fn run(arguments: ServiceArguments) -> Result<()> {
 }
 
 fn serve(arguments: ServiceArguments) -> Result<()> {
-    let filter = EnvFilter::try_from_env("SAMPAN_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(false)
-        .init();
+    log_to_stderr();
     if arguments.detached {
         sys::leave_session()?;
     }
@@ -66,6 +61,16 @@ fn serve(arguments: ServiceArguments) -> Result<()> {
         engine.shutdown().await;
         served
     })
+}
+
+/// Sends this process's log to stderr; `SAMPAN_LOG` chooses how much of it.
+pub(crate) fn log_to_stderr() {
+    let filter = EnvFilter::try_from_env("SAMPAN_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .init();
 }
 
 /// Tells the client that started this service that it can connect.

@@ -198,20 +198,15 @@ pub(crate) fn memory_mib(text: &str) -> Result<u32> {
         .ok_or_else(|| Failure::new(format!("a machine needs 128m of memory at least, not {text}")))
 }
 
-/// The folder with kernels and initramfs: as told, beside the program as it is installed, or of the checkout
-/// that the program was built in.
+/// The folder with kernels and initramfs: as told, or beside the program's own folder, which is where an
+/// installation and a checkout's `target` both have it.
 fn share(executable: &Path) -> PathBuf {
-    if let Some(told) = env::var_os("SAMPAN_SHARE").filter(|value| !value.is_empty()) {
-        return PathBuf::from(told);
-    }
-    let folder = executable.parent().unwrap_or(Path::new("."));
-    let installed = folder.join("../share/sampan");
-    // target/debug/sampan and target/release/sampan lie beside target/share.
-    let built = folder.join("../share");
-    if !installed.is_dir() && built.is_dir() {
-        built
-    } else {
-        installed
+    match env::var_os("SAMPAN_SHARE").filter(|value| !value.is_empty()) {
+        Some(told) => PathBuf::from(told),
+        None => executable
+            .parent()
+            .unwrap_or(Path::new("."))
+            .join("../share/sampan"),
     }
 }
 

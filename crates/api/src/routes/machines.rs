@@ -1,7 +1,8 @@
 //! What only sampan has: its machines and its check of the host. The machine is `default`, `amd64` or `arm64`.
 
-use engine::Architecture;
+use engine::{Architecture, MachineReport};
 use hyper::StatusCode;
+use serde_json::Value;
 
 use super::{Call, no_content};
 use crate::body::{self, Response};
@@ -19,18 +20,45 @@ fn architecture(machine: &str) -> Result<Option<Architecture>> {
 
 /// `GET /sampan/machines/{machine}/json`.
 pub(super) async fn inspect(call: Call, machine: &str) -> Result<Response> {
-    Ok(body::json(
-        StatusCode::OK,
-        &call.engine.machine_inspect(architecture(machine)?).await?,
-    ))
+    let report = call.engine.machine_inspect(architecture(machine)?).await?;
+    Ok(body::json(StatusCode::OK, &told(&report)?))
 }
 
 /// `POST /sampan/machines/{machine}/start`.
 pub(super) async fn start(call: Call, machine: &str) -> Result<Response> {
-    Ok(body::json(
-        StatusCode::OK,
-        &call.engine.machine_start(architecture(machine)?).await?,
-    ))
+    let report = call.engine.machine_start(architecture(machine)?).await?;
+    Ok(body::json(StatusCode::OK, &told(&report)?))
+}
+
+/// A report under names as Docker's API writes them, and this process's own ID.
+fn told(report: &MachineReport) -> Result<Value> {
+    let report = serde_json::to_value(report)
+        .map_err(|error| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
+    let mut report = docker_names(report);
+    if let Value::Object(members) = &mut report {
+        members.insert("ServicePid".to_owned(), std::process::id().into());
+    }
+    Ok(report)
+}
+
+/// `kernel_release` becomes `KernelRelease`.
+fn docker_names(value: Value) -> Value {
+    let name = |name: String| {
+        let words = name.split('_').map(|word| {
+            let mut letters = word.chars();
+            let first = letters.next().map(|letter| letter.to_ascii_uppercase());
+            first.into_iter().chain(letters).collect::<String>()
+        });
+        words.collect::<String>()
+    };
+    match value {
+        Value::Object(members) => members
+            .into_iter()
+            .map(|(member, value)| (name(member), docker_names(value)))
+            .collect(),
+        Value::Array(items) => items.into_iter().map(docker_names).collect(),
+        other => other,
+    }
 }
 
 /// `POST /sampan/machines/{machine}/stop`.
@@ -49,4 +77,20 @@ pub(super) async fn doctor(call: Call) -> Result<Response> {
 pub(super) fn stop_service(call: &Call) -> Response {
     call.stop.notify_one();
     body::stream(body::JSON, futures_util::stream::pending())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn members_have_dockers_kind_of_names_at_every_depth() {
+        let told = docker_names(json!({ "kernel_release": "6", "inspection": { "console_tail": ["a_b"] } }));
+        assert_eq!(
+            told,
+            json!({ "KernelRelease": "6", "Inspection": { "ConsoleTail": ["a_b"] } })
+        );
+    }
 }

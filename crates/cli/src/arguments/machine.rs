@@ -76,8 +76,18 @@ pub(crate) struct DoctorArguments {
     pub(crate) format: Option<String>,
 }
 
+#[derive(Debug, Subcommand)]
+pub(crate) enum ServiceAction {
+    /// End the service, its machines and the containers in them
+    #[command(override_usage = "sampan service stop")]
+    Stop,
+}
+
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct ServiceArguments {
+    #[command(subcommand)]
+    pub(crate) action: Option<ServiceAction>,
     /// Architecture of the default machine: amd64 or arm64
     #[arg(long, value_name = "ARCHITECTURE", env = "SAMPAN_ARCH")]
     pub(crate) arch: Option<Architecture>,

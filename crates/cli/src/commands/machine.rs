@@ -1,6 +1,6 @@
 //! `machine start|stop|inspect`.
 
-use engine::{Architecture, MachineReport};
+use engine::Architecture;
 use serde_json::Value;
 
 use crate::arguments::{MachineCommand, MachineInspectArguments, MachineStartArguments};
@@ -32,20 +32,31 @@ async fn start(client: &Client, arguments: &MachineStartArguments) -> Result<()>
     if asked != Settings::default() {
         keep(client, asked).await?;
     }
-    let report: MachineReport = client.post_for(&machine(arguments.arch, "start")).await?;
-    let took = report
-        .start_ms
+    let report: Value = client.post_for(&machine(arguments.arch, "start")).await?;
+    let text = |name: &str| report.get(name).and_then(Value::as_str).unwrap_or_default();
+    let number = |name: &str| report.get(name).and_then(Value::as_u64);
+    let took = number("StartMs")
         .map(|ms| format!(" in {ms} ms"))
         .unwrap_or_default();
-    let how = report
-        .accelerator
-        .map(|accelerator| format!(" by {accelerator:?}").to_lowercase())
-        .unwrap_or_default();
-    let kernel = report.kernel_release.unwrap_or_default();
+    let how = match text("Accelerator") {
+        "" => String::new(),
+        how => format!(" by {how}"),
+    };
     line(&format!(
-        "linux/{} runs Linux {kernel}{how}, started{took}",
-        report.architecture
+        "linux/{} runs Linux {}{how}, started{took}",
+        text("Architecture"),
+        text("KernelRelease")
     ))
+}
+
+/// `service stop`. A service that does not run is as wished.
+pub(crate) async fn stop_service(client: &Client) -> Result<()> {
+    if client.is_served().await {
+        client
+            .post_until_gone(&Target::new(&["sampan", "service", "stop"]))
+            .await?;
+    }
+    Ok(())
 }
 
 /// Keeps settings, and lets the service start again with them.

@@ -1,6 +1,7 @@
 //! `version`, with the reason why the server is what it is, and `info`.
 
-use engine::{Accelerator, MachineReport, MachineState};
+use engine::{Accelerator, Architecture, MachineState};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::arguments::FormatArguments;
@@ -83,7 +84,18 @@ pub(crate) async fn run(client: &Client, arguments: FormatArguments) -> Result<(
     failure.map_or(Ok(()), |error| Err(error.into()))
 }
 
-async fn machine(client: &Client) -> Result<MachineReport, crate::client::ClientError> {
+/// What of a machine's report explains the server.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Machine {
+    architecture: Architecture,
+    state: MachineState,
+    accelerator: Option<Accelerator>,
+    why: String,
+    kernel_release: Option<String>,
+}
+
+async fn machine(client: &Client) -> Result<Machine, crate::client::ClientError> {
     client
         .get(&Target::new(&["sampan", "machines", "default", "json"]))
         .await
@@ -121,7 +133,7 @@ fn complete(version: &mut Value) {
 }
 
 /// Why the server is `linux/<architecture>`, in plain words.
-fn why(machine: &MachineReport) -> String {
+fn why(machine: &Machine) -> String {
     let architecture = machine.architecture;
     let laptop = match sys::OS {
         "linux" => {
@@ -298,24 +310,12 @@ mod tests {
         } else {
             "amd64"
         };
-        let machine = MachineReport {
+        let machine = Machine {
             architecture: foreign.parse().unwrap(),
             state: MachineState::Running,
-            default: true,
             accelerator: Some(Accelerator::Tcg),
             why: String::new(),
-            cpus: 2,
-            memory_mib: 512,
-            directory: String::new(),
-            kernel: String::new(),
-            initramfs: String::new(),
             kernel_release: Some("6.12.9".into()),
-            pid: None,
-            boot_ms: None,
-            start_ms: None,
-            containers: 0,
-            inspection: None,
-            last_error: None,
         };
         let text = why(&machine);
         assert!(text.starts_with(&format!("Why linux/{foreign}?")), "{text}");
