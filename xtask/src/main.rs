@@ -19,7 +19,11 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     /// Run everything that continuous integration checks.
-    Test,
+    Test {
+        /// Leave out the tests that boot machines.
+        #[arg(long)]
+        quick: bool,
+    },
     /// Build the kernel of an architecture and print its path.
     Kernel {
         #[arg(long)]
@@ -88,7 +92,8 @@ enum Command {
 
 fn main() -> Result<()> {
     match Arguments::parse().command {
-        Command::Test => test::checks(),
+        Command::Test { quick: false } => test::all(),
+        Command::Test { quick: true } => test::checks(),
         Command::Kernel { arch, laptop } => {
             let role = if laptop { Role::Laptop } else { Role::Guest };
             println!("{}", kernel::build(arch, role)?.display());

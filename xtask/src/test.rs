@@ -4,12 +4,28 @@ use std::process::Command;
 
 use anyhow::Result;
 
+use crate::architecture::Architecture;
+use crate::e2e::{self, Acceleration};
 use crate::setup::rust_src::{self, Toolchain};
-use crate::setup::tools;
-use crate::{check, deny, paths, run};
+use crate::setup::{machine, tools};
+use crate::{check, deny, laptop, paths, run};
 
 /// The packages whose programs need a whole machine and are run apart.
 const END_TO_END: &str = "tests";
+
+/// Runs every check, the end-to-end tests on every kind of machine among them.
+///
+/// # Errors
+/// At the first check that fails.
+pub fn all() -> Result<()> {
+    checks()?;
+    Architecture::ALL
+        .iter()
+        .try_for_each(|arch| e2e::run(*arch, Acceleration::Tcg, &[]))?;
+    Architecture::ALL
+        .iter()
+        .try_for_each(|arch| laptop::end_to_end(*arch, &[]))
+}
 
 /// Runs every check but those that boot machines.
 ///
@@ -39,6 +55,7 @@ pub fn checks() -> Result<()> {
 /// # Errors
 /// When one fails.
 pub fn units() -> Result<()> {
+    machine::install(machine::UNIT_TESTS)?;
     let nextest = tools::NEXTEST.get()?;
     run::step("running the unit tests");
     run::run(

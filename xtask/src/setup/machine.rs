@@ -21,6 +21,9 @@ pub const KERNEL: &[&str] = &[
     "xz-utils",
 ];
 
+/// Programs that unit tests hold our own code against.
+pub const UNIT_TESTS: &[&str] = &["cpio", "e2fsprogs", "erofs-utils"];
+
 /// What making and serving images needs.
 pub const IMAGES: &[&str] = &["docker-registry", "skopeo"];
 
