@@ -1,0 +1,24 @@
+//! A layer's way from the bytes of a registry or archive to an EROFS file and its recipe.
+//!
+//! ```text
+//! compressed bytes → [inflate] → uncompressed tar → entries → tree of names      ┐
+//!        │                             │                └────→ data, inodes      ├→ EROFS file
+//!     digest                        diff ID         headers ──────────────────────→ recipe
+//! ```
+//!
+//! Everything streams: what is held in memory is the names, a few blocks, and what the channels between the
+//! threads hold.
+
+mod convert;
+mod decompress;
+mod ingest;
+mod recipe;
+mod tree;
+
+pub(crate) use convert::{Converted, convert};
+pub(crate) use decompress::{Compression, decompressor};
+pub(crate) use ingest::{Feed, LayerFiles, Source, ingest};
+pub(crate) use recipe::TarReader;
+
+#[cfg(all(test, unix))]
+mod tests;

@@ -1,0 +1,184 @@
+//! Which hosts serve a reference, and what their answers mean to a person.
+
+use reqwest::{StatusCode, Url};
+
+use super::session::{Refusal, RequestError, Session};
+use super::transport::{Transport, is_loopback_host};
+use crate::config::{Credentials, StoreConfig};
+use crate::digest::Digest;
+use crate::error::StoreError;
+use crate::manifest::ACCEPT;
+use crate::reference::Reference;
+
+/// The host behind the default domain.
+const DOCKER_HUB: &str = "registry-1.docker.io";
+
+/// A manifest or config with its verified digest.
+#[derive(Debug)]
+pub(crate) struct Fetched {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) digest: Digest,
+    pub(crate) content_type: String,
+}
+
+/// Fetches the content of one repository from its mirrors and its registry.
+pub(crate) struct Client<'a> {
+    reference: &'a Reference,
+    sessions: Vec<Session>,
+    config: &'a StoreConfig,
+}
+
+impl<'a> Client<'a> {
+    pub(crate) fn new(
+        transport: &Transport,
+        config: &'a StoreConfig,
+        reference: &'a Reference,
+        credentials: Option<&Credentials>,
+    ) -> Result<Self, StoreError> {
+        let path = reference.path();
+        let session = |base: &str, credentials: Option<&Credentials>| {
+            let base = format!("{}/v2/{path}/", base.trim_end_matches('/'));
+            let url = Url::parse(&base).map_err(|error| StoreError::invalid(base, error))?;
+            let transport = transport.clone();
+            Ok::<_, StoreError>(Session::new(transport, url, path, credentials.cloned(), config.patience))
+        };
+        let mut sessions = Vec::new();
+        for mirror in config.mirrors.iter().filter(|mirror| mirror.domain == reference.domain()) {
+            for url in &mirror.urls {
+                let host = Url::parse(url).ok().and_then(|url| Some(url.host_str()?.to_owned()));
+                let plain = url.starts_with("http://");
+                let host = host.unwrap_or_default();
+                if plain && !is_loopback_host(&host) && !is_insecure(config, url.trim_start_matches("http://")) {
+                    return Err(StoreError::PlainHttp(url.clone()));
+                }
+                // The credentials are the registry's, not the mirror's.
+                sessions.push(session(url, None)?);
+            }
+        }
+        let domain = reference.domain();
+        let host = if domain == "docker.io" { DOCKER_HUB } else { domain };
+        let name = match host.strip_prefix('[') {
+            Some(rest) => rest.split(']').next().unwrap_or_default(),
+            None => host.split(':').next().unwrap_or_default(),
+        };
+        if is_loopback_host(name) || is_insecure(config, host) {
+            sessions.push(session(&format!("http://{host}"), credentials)?);
+        }
+        sessions.push(session(&format!("https://{host}"), credentials)?);
+        Ok(Self { reference, sessions, config })
+    }
+
+    /// The manifest or index of the reference, and the host that gave it.
+    pub(crate) async fn resolve(&self) -> Result<(Fetched, &Session), StoreError> {
+        let wanted = self.reference.digest();
+        let path = match (wanted, self.reference.tag()) {
+            (Some(digest), _) => format!("manifests/{digest}"),
+            (None, tag) => format!("manifests/{}", tag.unwrap_or("latest")),
+        };
+        let mut first_error = None;
+        let last = self.sessions.len().saturating_sub(1);
+        for (number, session) in self.sessions.iter().enumerate() {
+            match self.manifest(session, &path, wanted).await {
+                Ok(fetched) => return Ok((fetched, session)),
+                Err(error) => {
+                    let worth_telling = self.explain(error);
+                    tracing::debug!(error = %worth_telling.0, "a host does not serve {}", self.reference);
+                    // The registry itself has the last word; of its plain and TLS sides, the one that spoke.
+                    let keep = worth_telling.1 || (first_error.is_none() && number + 1 >= last);
+                    if keep {
+                        first_error = Some(worth_telling.0);
+                    }
+                    if worth_telling.1 && number + 2 > last {
+                        break;
+                    }
+                }
+            }
+        }
+        Err(first_error.unwrap_or_else(|| StoreError::ManifestUnknown(self.reference.familiar())))
+    }
+
+    /// A manifest of the same repository by its digest.
+    pub(crate) async fn manifest_by_digest(&self, session: &Session, digest: &Digest) -> Result<Fetched, StoreError> {
+        let path = format!("manifests/{digest}");
+        let fetched = self.manifest(session, &path, Some(digest)).await;
+        fetched.map_err(|error| self.explain(error).0)
+    }
+
+    /// A small blob, whole.
+    pub(crate) async fn blob(&self, session: &Session, digest: &Digest, limit: u64) -> Result<Vec<u8>, StoreError> {
+        let url = self.blob_url(session, digest)?;
+        let (_, bytes) = session.get(&url, &[], limit).await.map_err(|error| self.explain(error).0)?;
+        check(self.reference, digest, &bytes)?;
+        Ok(bytes)
+    }
+
+    /// Where a blob is.
+    pub(crate) fn blob_url(&self, session: &Session, digest: &Digest) -> Result<Url, StoreError> {
+        session.url(&format!("blobs/{digest}"))
+    }
+
+    async fn manifest(
+        &self,
+        session: &Session,
+        path: &str,
+        wanted: Option<&Digest>,
+    ) -> Result<Fetched, RequestError> {
+        let url = session.url(path).map_err(RequestError::Final)?;
+        let (headers, bytes) = session.get(&url, &ACCEPT, self.config.limits.manifest).await?;
+        let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+        let told = text("docker-content-digest").and_then(|digest| digest.parse::<Digest>().ok());
+        for digest in told.iter().chain(wanted) {
+            check(self.reference, digest, &bytes).map_err(RequestError::Final)?;
+        }
+        let content_type = text("content-type").unwrap_or_default().to_owned();
+        Ok(Fetched { digest: Digest::of(&bytes), bytes, content_type })
+    }
+
+    /// The error to show, in Docker's words where it has them, and whether a registry really answered.
+    fn explain(&self, error: RequestError) -> (StoreError, bool) {
+        match error {
+            RequestError::Refused(url, refusal) => {
+                // A TLS host asked in plain HTTP answers 400 for every repository.
+                let spoke = refusal.status != StatusCode::BAD_REQUEST;
+                (self.refused(url, refusal), spoke)
+            }
+            RequestError::Final(error) => (error, true),
+            RequestError::Passing(error, _) => {
+                let spoke = matches!(error, StoreError::Registry { .. });
+                (error, spoke)
+            }
+            RequestError::Down(error) => (error, false),
+        }
+    }
+
+    fn refused(&self, url: Url, refusal: Refusal) -> StoreError {
+        let familiar = self.reference.familiar();
+        let denied = |message: &str| {
+            let code = refusal.code.to_ascii_lowercase();
+            let text = if code.is_empty() { message.to_owned() } else { format!("{code}: {message}") };
+            StoreError::AccessDenied(self.reference.familiar_name(), text)
+        };
+        let message = if refusal.message.is_empty() { "requested access to the resource is denied" } else { &refusal.message };
+        match (refusal.status, refusal.code.as_str()) {
+            (_, "MANIFEST_UNKNOWN") => StoreError::ManifestUnknown(familiar),
+            (_, "NAME_UNKNOWN" | "DENIED" | "UNAUTHORIZED") => denied(message),
+            (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, _) => denied(message),
+            (StatusCode::NOT_FOUND, _) => StoreError::ManifestUnknown(familiar),
+            _ => RequestError::Refused(url, refusal).into_store(),
+        }
+    }
+}
+
+fn is_insecure(config: &StoreConfig, host: &str) -> bool {
+    let host = host.split('/').next().unwrap_or_default();
+    let name = host.split(':').next().unwrap_or_default();
+    config.insecure_registries.iter().any(|insecure| insecure == host || insecure == name)
+}
+
+fn check(reference: &Reference, wanted: &Digest, bytes: &[u8]) -> Result<(), StoreError> {
+    let found = Digest::of(bytes);
+    if found == *wanted {
+        return Ok(());
+    }
+    Err(StoreError::WrongDigest { subject: reference.familiar(), wanted: wanted.clone(), found })
+}

@@ -1,0 +1,71 @@
+//! Connections: TLS with the system's root certificates (and the well-known ones where a system has none), the
+//! proxies of the environment or the system, and time-outs. Redirects are not followed here, for what may be sent
+//! along depends on where they lead.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use reqwest::Url;
+use rustls::{ClientConfig, RootCertStore};
+
+use crate::config::Patience;
+use crate::error::StoreError;
+
+/// Makes connections and keeps idle ones for the next request.
+#[derive(Clone, Debug)]
+pub(crate) struct Transport {
+    pub(super) http: reqwest::Client,
+}
+
+impl Transport {
+    /// Reads the root certificates and proxy settings. Blocks on file I/O.
+    pub(crate) fn new(patience: &Patience) -> Result<Self, StoreError> {
+        let mut roots = RootCertStore::empty();
+        let found = rustls_native_certs::load_native_certs();
+        roots.add_parsable_certificates(found.certs);
+        if roots.is_empty() {
+            roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+        }
+        let tls = ClientConfig::builder_with_provider(Arc::new(rustls_graviola::default_provider()))
+            .with_safe_default_protocol_versions()
+            .map_err(|error| StoreError::Tls(error.to_string()))?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let http = reqwest::Client::builder()
+            .tls_backend_preconfigured(tls)
+            .redirect(reqwest::redirect::Policy::none())
+            .connect_timeout(patience.stall)
+            .read_timeout(patience.stall)
+            .http1_only()
+            .user_agent(concat!("sampan/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .map_err(|error| StoreError::Tls(chain(&error)))?;
+        Ok(Self { http })
+    }
+}
+
+/// Whether a URL leads to this computer.
+pub(super) fn is_loopback(url: &Url) -> bool {
+    url.host_str().is_some_and(is_loopback_host)
+}
+
+/// Whether a host, without port, is this computer.
+pub(super) fn is_loopback_host(host: &str) -> bool {
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+/// An error with its causes, for the cause is what tells a person something.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        source = cause.source();
+    }
+    text
+}
