@@ -99,7 +99,11 @@ pub struct Patience {
 
 impl Default for Patience {
     fn default() -> Self {
-        Self { stall: Duration::from_secs(30), back_off: Duration::from_secs(1), retries: 5 }
+        Self {
+            stall: Duration::from_secs(30),
+            back_off: Duration::from_secs(1),
+            retries: 5,
+        }
     }
 }
 
@@ -118,6 +122,8 @@ pub struct Credentials {
 
 impl std::fmt::Debug for Credentials {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Credentials").field("username", &self.username).finish_non_exhaustive()
+        f.debug_struct("Credentials")
+            .field("username", &self.username)
+            .finish_non_exhaustive()
     }
 }

@@ -45,8 +45,11 @@ pub(crate) struct Draft {
 impl Content {
     /// Makes the folders, empties `tmp` and forgets old downloads.
     pub(crate) fn open(root: &Path) -> Result<Self, StoreError> {
-        let content =
-            Self { layers: root.join("layers"), partials: root.join("ingest"), temporary: root.join("tmp") };
+        let content = Self {
+            layers: root.join("layers"),
+            partials: root.join("ingest"),
+            temporary: root.join("tmp"),
+        };
         for folder in [&content.layers, &content.partials, &content.temporary] {
             fs::create_dir_all(folder).map_err(|error| StoreError::io(folder, error))?;
         }
@@ -61,7 +64,11 @@ impl Content {
     pub(crate) fn layer(&self, diff_id: &Digest) -> Option<ImageLayer> {
         let path = self.path(diff_id, IMAGE);
         let length = fs::metadata(&path).ok()?.len();
-        Some(ImageLayer { diff_id: diff_id.clone(), path, length })
+        Some(ImageLayer {
+            diff_id: diff_id.clone(),
+            path,
+            length,
+        })
     }
 
     /// The layer's place and length even if it is missing.
@@ -85,10 +92,12 @@ impl Content {
 
     /// Two new files.
     pub(crate) fn draft(&self) -> Result<Draft, StoreError> {
-        let file = || {
-            NamedTempFile::new_in(&self.temporary).map_err(|error| StoreError::io(&self.temporary, error))
-        };
-        Ok(Draft { image: file()?, recipe: file()? })
+        let file =
+            || NamedTempFile::new_in(&self.temporary).map_err(|error| StoreError::io(&self.temporary, error));
+        Ok(Draft {
+            image: file()?,
+            recipe: file()?,
+        })
     }
 
     /// A file in `tmp` for data on the way, gone when dropped.
@@ -107,13 +116,19 @@ impl Content {
         let keep = |draft: NamedTempFile, file: &File, extension| {
             let path = self.path(diff_id, extension);
             file.sync_all().map_err(|error| StoreError::io(&path, error))?;
-            draft.persist(&path).map_err(|error| StoreError::io(&path, error.error))?;
+            draft
+                .persist(&path)
+                .map_err(|error| StoreError::io(&path, error.error))?;
             Ok::<_, StoreError>(path)
         };
         keep(draft.recipe, &converted.recipe, RECIPE)?;
         let path = keep(draft.image, &converted.image, IMAGE)?;
         sys::sync_folder(&self.layers).map_err(|error| StoreError::io(&self.layers, error))?;
-        Ok(ImageLayer { diff_id: diff_id.clone(), path, length: converted.length })
+        Ok(ImageLayer {
+            diff_id: diff_id.clone(),
+            path,
+            length: converted.length,
+        })
     }
 
     /// Deletes a layer. The layer itself goes first, so that no recipe is ever missing.
@@ -142,7 +157,11 @@ impl Content {
     /// The file of a download, with what an earlier one left, to read and append.
     pub(crate) fn partial(&self, digest: &Digest) -> Result<File, StoreError> {
         let path = self.partials.join(digest.hex());
-        let file = OpenOptions::new().read(true).append(true).create(true).open(&path);
+        let file = OpenOptions::new()
+            .read(true)
+            .append(true)
+            .create(true)
+            .open(&path);
         file.map_err(|error| StoreError::io(path, error))
     }
 
@@ -155,13 +174,19 @@ impl Content {
         let mut kept = Vec::new();
         for path in files_in(&self.partials)? {
             if is_young(&path) {
-                kept.push((fs::metadata(&path).and_then(|metadata| metadata.modified()).ok(), path));
+                kept.push((
+                    fs::metadata(&path).and_then(|metadata| metadata.modified()).ok(),
+                    path,
+                ));
             } else {
                 remove(&path)?;
             }
         }
         kept.sort();
-        kept.iter().rev().skip(MAX_PARTIALS).try_for_each(|(_, path)| remove(path))
+        kept.iter()
+            .rev()
+            .skip(MAX_PARTIALS)
+            .try_for_each(|(_, path)| remove(path))
     }
 
     fn path(&self, diff_id: &Digest, extension: &str) -> PathBuf {
@@ -172,7 +197,10 @@ impl Content {
 impl Draft {
     /// Handles to the two files: image, recipe.
     pub(crate) fn files(&self) -> io::Result<(File, File)> {
-        Ok((self.image.as_file().try_clone()?, self.recipe.as_file().try_clone()?))
+        Ok((
+            self.image.as_file().try_clone()?,
+            self.recipe.as_file().try_clone()?,
+        ))
     }
 }
 

@@ -56,7 +56,10 @@ pub(crate) struct Snapshot {
 
 impl Snapshot {
     pub(crate) fn record(&self, id: &Digest) -> Option<&ImageRecord> {
-        self.images.iter().find(|(image, _)| image == id).map(|(_, record)| record)
+        self.images
+            .iter()
+            .find(|(image, _)| image == id)
+            .map(|(_, record)| record)
     }
 
     /// Layers that some image needs.
@@ -70,7 +73,10 @@ impl Database {
     pub(crate) fn open(path: &Path) -> Result<Self, StoreError> {
         let failed = |error: &dyn std::fmt::Display| failed(path, error);
         let database = redb::Database::create(path).map_err(|error| failed(&error))?;
-        let database = Self { database, path: path.to_owned() };
+        let database = Self {
+            database,
+            path: path.to_owned(),
+        };
         // So that readers find the tables.
         database.write(|_| Ok(()))?;
         Ok(database)
@@ -81,14 +87,22 @@ impl Database {
             let mut snapshot = Snapshot::default();
             for row in transaction.open_table(IMAGES)?.iter()? {
                 let (id, record) = row?;
-                let parsed = id.value().parse().ok().zip(serde_json::from_slice(record.value()).ok());
+                let parsed = id
+                    .value()
+                    .parse()
+                    .ok()
+                    .zip(serde_json::from_slice(record.value()).ok());
                 snapshot.images.push(parsed.ok_or_else(corrupted)?);
             }
             for row in transaction.open_table(NAMES)?.iter()? {
                 let (key, image) = row?;
                 let (name, platform) = key.value();
                 let image = image.value().parse().map_err(|_| corrupted())?;
-                snapshot.names.push(Name { name: name.to_owned(), platform: platform.to_owned(), image });
+                snapshot.names.push(Name {
+                    name: name.to_owned(),
+                    platform: platform.to_owned(),
+                    image,
+                });
             }
             Ok(snapshot)
         })
@@ -112,7 +126,9 @@ impl Database {
         let json = serde_json::to_vec(record).map_err(|error| failed(&self.path, &error))?;
         let platform = record.platform.to_string();
         self.write(|transaction| {
-            transaction.open_table(IMAGES)?.insert(id.as_str(), json.as_slice())?;
+            transaction
+                .open_table(IMAGES)?
+                .insert(id.as_str(), json.as_slice())?;
             transaction.open_table(CONFIGS)?.insert(id.as_str(), config)?;
             let mut table = transaction.open_table(NAMES)?;
             for name in names {
@@ -126,7 +142,9 @@ impl Database {
     pub(crate) fn name(&self, id: &Digest, platform: &Platform, name: &str) -> Result<(), StoreError> {
         let platform = platform.to_string();
         self.write(|transaction| {
-            transaction.open_table(NAMES)?.insert((name, platform.as_str()), id.as_str())?;
+            transaction
+                .open_table(NAMES)?
+                .insert((name, platform.as_str()), id.as_str())?;
             Ok(())
         })
     }
@@ -150,7 +168,10 @@ impl Database {
         &self,
         body: impl FnOnce(&redb::ReadTransaction) -> Result<T, redb::Error>,
     ) -> Result<T, StoreError> {
-        let transaction = self.database.begin_read().map_err(|error| failed(&self.path, &error))?;
+        let transaction = self
+            .database
+            .begin_read()
+            .map_err(|error| failed(&self.path, &error))?;
         body(&transaction).map_err(|error| failed(&self.path, &error))
     }
 
@@ -158,7 +179,10 @@ impl Database {
         &self,
         body: impl FnOnce(&redb::WriteTransaction) -> Result<(), redb::Error>,
     ) -> Result<(), StoreError> {
-        let transaction = self.database.begin_write().map_err(|error| failed(&self.path, &error))?;
+        let transaction = self
+            .database
+            .begin_write()
+            .map_err(|error| failed(&self.path, &error))?;
         let result = (|| {
             transaction.open_table(IMAGES)?;
             transaction.open_table(CONFIGS)?;
@@ -179,5 +203,8 @@ fn corrupted() -> redb::Error {
 }
 
 fn failed(path: &Path, reason: &dyn std::fmt::Display) -> StoreError {
-    StoreError::Database { path: path.to_owned(), reason: reason.to_string() }
+    StoreError::Database {
+        path: path.to_owned(),
+        reason: reason.to_string(),
+    }
 }

@@ -68,7 +68,10 @@ impl FromStr for Digest {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let (algorithm, encoded) = text.split_once(':').ok_or(DigestError::Format)?;
         let is_hex = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
-        if algorithm.is_empty() || encoded.len() < 32 || !encoded.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+        if algorithm.is_empty()
+            || encoded.len() < 32
+            || !encoded.bytes().all(|byte| byte.is_ascii_alphanumeric())
+        {
             return Err(DigestError::Format);
         }
         if algorithm != "sha256" {
@@ -119,7 +122,10 @@ mod tests {
         assert_eq!(error("sha256:../../etc"), DigestError::Format);
         assert_eq!(error(&format!("sha256:{}", "AB".repeat(32))), DigestError::Format);
         assert_eq!(error(&format!("sha256:{}", "ab".repeat(31))), DigestError::Length);
-        assert_eq!(error(&format!("sha512:{}", "ab".repeat(64))), DigestError::Algorithm);
+        assert_eq!(
+            error(&format!("sha512:{}", "ab".repeat(64))),
+            DigestError::Algorithm
+        );
         assert_eq!(error("sha256"), DigestError::Format);
     }
 }

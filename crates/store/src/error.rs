@@ -35,8 +35,14 @@ pub enum StoreError {
     #[error("no matching manifest for {0} in the manifest list entries")]
     NoMatchingManifest(String),
     /// The one image behind the reference is for another platform.
-    #[error("image {reference} is for {found} only, and {wanted} was asked for: give --platform {found} to use it")]
-    OtherPlatform { reference: String, found: String, wanted: String },
+    #[error(
+        "image {reference} is for {found} only, and {wanted} was asked for: give --platform {found} to use it"
+    )]
+    OtherPlatform {
+        reference: String,
+        found: String,
+        wanted: String,
+    },
     /// A manifest, index or config is broken or of a kind that sampan does not take.
     #[error("{subject} cannot be used: {reason}")]
     Invalid { subject: String, reason: String },
@@ -45,7 +51,11 @@ pub enum StoreError {
         "{subject} was refused: its content has digest {found} where {wanted} was promised; the registry or a proxy \
          on the way altered it, so pull again or use another registry"
     )]
-    WrongDigest { subject: String, wanted: Digest, found: Digest },
+    WrongDigest {
+        subject: String,
+        wanted: Digest,
+        found: Digest,
+    },
     /// A layer is broken or hostile. Nothing of it was kept.
     #[error("layer {layer} was refused: {reason}")]
     Layer { layer: String, reason: LayerError },
@@ -54,9 +64,16 @@ pub enum StoreError {
     Unreachable { url: String, reason: String },
     /// A registry answered with an error.
     #[error("{url}: the registry answered {status}{detail}; {advice}")]
-    Registry { url: String, status: u16, detail: String, advice: &'static str },
+    Registry {
+        url: String,
+        status: u16,
+        detail: String,
+        advice: &'static str,
+    },
     /// Plain HTTP to a host that is not loopback.
-    #[error("{0}: plain HTTP is refused for a registry that is not on this computer: list it as an insecure registry to allow it")]
+    #[error(
+        "{0}: plain HTTP is refused for a registry that is not on this computer: list it as an insecure registry to allow it"
+    )]
     PlainHttp(String),
     /// An archive given to `load` is broken.
     #[error("the archive cannot be loaded: {0}")]
@@ -111,7 +128,9 @@ impl StoreError {
             // dockerd answers 404 here too: a registry does not tell a hidden repository from an absent one.
             Self::AccessDenied(..) => ErrorKind::NotFound,
             Self::ReferencedByMany(_) | Self::Locked(_) => ErrorKind::Conflict,
-            Self::Registry { status: 401 | 403, .. } => ErrorKind::Denied,
+            Self::Registry {
+                status: 401 | 403, ..
+            } => ErrorKind::Denied,
             _ => ErrorKind::Internal,
         }
     }
@@ -119,7 +138,10 @@ impl StoreError {
     /// A failed file operation; a full disk becomes [`StoreError::DiskFull`].
     pub(crate) fn io(path: impl Into<PathBuf>, source: io::Error) -> Self {
         let path = path.into();
-        if matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {
+        if matches!(
+            source.kind(),
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+        ) {
             Self::DiskFull(path)
         } else {
             Self::Io { path, source }
@@ -127,7 +149,10 @@ impl StoreError {
     }
 
     pub(crate) fn invalid(subject: impl Into<String>, reason: impl ToString) -> Self {
-        Self::Invalid { subject: subject.into(), reason: reason.to_string() }
+        Self::Invalid {
+            subject: subject.into(),
+            reason: reason.to_string(),
+        }
     }
 }
 

@@ -13,7 +13,11 @@ use crate::platform::Platform;
 use crate::reference::Reference;
 use crate::store::Inner;
 
-pub(crate) fn find(store: &Inner, name_or_id: &str, platform: Option<&Platform>) -> Result<Image, StoreError> {
+pub(crate) fn find(
+    store: &Inner,
+    name_or_id: &str,
+    platform: Option<&Platform>,
+) -> Result<Image, StoreError> {
     let snapshot = store.database.snapshot()?;
     let id = match lookup(&snapshot, name_or_id)? {
         Found::Id(id) => {
@@ -27,14 +31,18 @@ pub(crate) fn find(store: &Inner, name_or_id: &str, platform: Option<&Platform>)
         }
         Found::Names(names) => choose(store, &snapshot, name_or_id, &names, platform)?,
     };
-    let record = snapshot.record(&id).ok_or_else(|| StoreError::NoSuchImage(name_or_id.to_owned()))?;
+    let record = snapshot
+        .record(&id)
+        .ok_or_else(|| StoreError::NoSuchImage(name_or_id.to_owned()))?;
     image(store, &snapshot, &id, record)
 }
 
 /// The image of one ID.
 pub(crate) fn by_id(store: &Inner, id: &Digest) -> Result<Image, StoreError> {
     let snapshot = store.database.snapshot()?;
-    let record = snapshot.record(id).ok_or_else(|| StoreError::NoSuchImage(id.to_string()))?;
+    let record = snapshot
+        .record(id)
+        .ok_or_else(|| StoreError::NoSuchImage(id.to_string()))?;
     image(store, &snapshot, id, record)
 }
 
@@ -52,7 +60,10 @@ pub(crate) fn list(store: &Inner) -> Result<Vec<Image>, StoreError> {
 pub(crate) fn tag(store: &Inner, image_id: &str, target: &Reference) -> Result<(), StoreError> {
     let image = find(store, image_id, None)?;
     let tag = target.tag().ok_or_else(|| {
-        StoreError::invalid(target.familiar(), "a name with a digest cannot be given, give a tag instead")
+        StoreError::invalid(
+            target.familiar(),
+            "a name with a digest cannot be given, give a tag instead",
+        )
     })?;
     let name = target.with_tag(tag)?.to_string();
     store.database.name(&image.id, &image.platform, &name)
@@ -68,7 +79,10 @@ pub(crate) fn has_names(
     let snapshot = store.database.snapshot()?;
     let platform = platform.to_string();
     Ok(names.iter().all(|name| {
-        snapshot.names.iter().any(|known| known.name == *name && known.platform == platform && known.image == *id)
+        snapshot
+            .names
+            .iter()
+            .any(|known| known.name == *name && known.platform == platform && known.image == *id)
     }))
 }
 
@@ -76,7 +90,12 @@ pub(crate) fn remove(store: &Inner, name_or_id: &str, force: bool) -> Result<Vec
     let snapshot = store.database.snapshot()?;
     let (untagged, candidates): (Vec<Name>, BTreeSet<Digest>) = match lookup(&snapshot, name_or_id)? {
         Found::Id(id) => {
-            let names: Vec<Name> = snapshot.names.iter().filter(|name| name.image == id).cloned().collect();
+            let names: Vec<Name> = snapshot
+                .names
+                .iter()
+                .filter(|name| name.image == id)
+                .cloned()
+                .collect();
             let repositories: BTreeSet<&str> = names.iter().map(|name| repository(&name.name)).collect();
             if repositories.len() > 1 && !force {
                 return Err(StoreError::ReferencedByMany(id.short().to_owned()));
@@ -102,9 +121,14 @@ pub(crate) fn remove(store: &Inner, name_or_id: &str, force: bool) -> Result<Vec
             gone_images.push(id);
         } else {
             // A digest stays as long as its repository has a tag on the image.
-            let tagged: BTreeSet<&str> =
-                left.iter().filter(|name| !name.name.contains('@')).map(|name| repository(&name.name)).collect();
-            let orphans = left.iter().filter(|name| name.name.contains('@') && !tagged.contains(repository(&name.name)));
+            let tagged: BTreeSet<&str> = left
+                .iter()
+                .filter(|name| !name.name.contains('@'))
+                .map(|name| repository(&name.name))
+                .collect();
+            let orphans = left
+                .iter()
+                .filter(|name| name.name.contains('@') && !tagged.contains(repository(&name.name)));
             gone_names.extend(orphans.map(|name| (*name).clone()).collect::<Vec<_>>());
         }
     }
@@ -122,7 +146,10 @@ pub(crate) fn remove(store: &Inner, name_or_id: &str, force: bool) -> Result<Vec
     let after = store.content.all()?;
     for id in &gone_images {
         removals.push(Removal::Deleted(id.to_string()));
-        let layers = snapshot.record(id).map(|record| record.layers.as_slice()).unwrap_or_default();
+        let layers = snapshot
+            .record(id)
+            .map(|record| record.layers.as_slice())
+            .unwrap_or_default();
         let chain = chain_ids(layers.iter().map(|layer| &layer.diff_id));
         for (layer, chain_id) in layers.iter().zip(chain).rev() {
             let deleted = before.contains(&layer.diff_id) && !after.contains(&layer.diff_id);
@@ -142,14 +169,25 @@ pub(crate) fn disk_usage(store: &Inner) -> Result<DiskUsage, StoreError> {
     };
     let images = snapshot.images.iter().map(|(id, record)| {
         let own = distinct(record);
-        let others: BTreeSet<Digest> =
-            snapshot.images.iter().filter(|(other, _)| other != id).flat_map(|(_, other)| distinct(other)).collect();
+        let others: BTreeSet<Digest> = snapshot
+            .images
+            .iter()
+            .filter(|(other, _)| other != id)
+            .flat_map(|(_, other)| distinct(other))
+            .collect();
         let size = own.iter().map(length).sum();
         let shared = own.intersection(&others).map(length).sum();
-        ImageUsage { id: id.clone(), size, shared }
+        ImageUsage {
+            id: id.clone(),
+            size,
+            shared,
+        }
     });
     let images = images.collect();
-    Ok(DiskUsage { layers: store.content.all()?.iter().map(length).sum(), images })
+    Ok(DiskUsage {
+        layers: store.content.all()?.iter().map(length).sum(),
+        images,
+    })
 }
 
 enum Found {
@@ -162,8 +200,12 @@ enum Found {
 fn lookup(snapshot: &Snapshot, name_or_id: &str) -> Result<Found, StoreError> {
     let hex = name_or_id.strip_prefix("sha256:").unwrap_or(name_or_id);
     let is_hex = !hex.is_empty() && hex.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-    let by_prefix: Vec<&Digest> =
-        snapshot.images.iter().map(|(id, _)| id).filter(|id| is_hex && id.hex().starts_with(hex)).collect();
+    let by_prefix: Vec<&Digest> = snapshot
+        .images
+        .iter()
+        .map(|(id, _)| id)
+        .filter(|id| is_hex && id.hex().starts_with(hex))
+        .collect();
     if let ([id], 64) = (by_prefix.as_slice(), hex.len()) {
         return Ok(Found::Id((*id).clone()));
     }
@@ -173,7 +215,12 @@ fn lookup(snapshot: &Snapshot, name_or_id: &str) -> Result<Found, StoreError> {
             Some(digest) => reference.with_digest(digest.clone()).to_string(),
             None => reference.to_string(),
         };
-        let names: Vec<Name> = snapshot.names.iter().filter(|name| name.name == key).cloned().collect();
+        let names: Vec<Name> = snapshot
+            .names
+            .iter()
+            .filter(|name| name.name == key)
+            .cloned()
+            .collect();
         if !names.is_empty() {
             return Ok(Found::Names(names));
         }
@@ -199,7 +246,9 @@ fn choose(
         let distance = wanted.distance(&snapshot.record(&name.image)?.platform)?;
         Some((distance, &name.image))
     });
-    let best = offered.min_by_key(|(distance, _)| *distance).map(|(_, id)| id.clone());
+    let best = offered
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, id)| id.clone());
     match (best, names, platform) {
         (Some(best), _, _) => Ok(best),
         (None, [first, ..], None) => Ok(first.image.clone()),
@@ -209,27 +258,45 @@ fn choose(
 }
 
 fn wrong_platform(name: &str, platform: &Platform) -> StoreError {
-    StoreError::WrongPlatform { name: name.to_owned(), platform: platform.to_string() }
+    StoreError::WrongPlatform {
+        name: name.to_owned(),
+        platform: platform.to_string(),
+    }
 }
 
 fn image(store: &Inner, snapshot: &Snapshot, id: &Digest, record: &ImageRecord) -> Result<Image, StoreError> {
-    let bytes = store.database.config(id)?.ok_or_else(|| StoreError::NoSuchImage(id.to_string()))?;
+    let bytes = store
+        .database
+        .config(id)?
+        .ok_or_else(|| StoreError::NoSuchImage(id.to_string()))?;
     let config = ConfigFile::parse(&bytes).map_err(|error| StoreError::invalid(id.as_str(), error))?;
-    let names: BTreeSet<String> =
-        snapshot.names.iter().filter(|name| name.image == *id).map(|name| familiar(&name.name)).collect();
+    let names: BTreeSet<String> = snapshot
+        .names
+        .iter()
+        .filter(|name| name.image == *id)
+        .map(|name| familiar(&name.name))
+        .collect();
     let (repo_digests, repo_tags) = names.into_iter().partition(|name| name.contains('@'));
     Ok(Image {
         id: id.clone(),
         platform: record.platform.clone(),
         repo_tags,
         repo_digests,
-        size: record.layers.iter().map(|layer| layer.size).fold(0, u64::saturating_add),
+        size: record
+            .layers
+            .iter()
+            .map(|layer| layer.size)
+            .fold(0, u64::saturating_add),
         created: config.created,
         author: config.author,
         manifest_digest: record.manifest.clone(),
         config: config.config,
         history: config.history,
-        layers: record.layers.iter().map(|layer| store.content.layer_or_gap(&layer.diff_id)).collect(),
+        layers: record
+            .layers
+            .iter()
+            .map(|layer| store.content.layer_or_gap(&layer.diff_id))
+            .collect(),
     })
 }
 
@@ -243,7 +310,8 @@ fn repository(name: &str) -> &str {
 }
 
 fn familiar(name: &str) -> String {
-    name.parse::<Reference>().map_or_else(|_| name.to_owned(), |reference| reference.familiar())
+    name.parse::<Reference>()
+        .map_or_else(|_| name.to_owned(), |reference| reference.familiar())
 }
 
 /// Chain IDs (OCI image-spec, `config.md`): each names a layer on top of those below it.

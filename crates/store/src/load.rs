@@ -48,15 +48,28 @@ pub(crate) async fn load(
     let mut file = tokio::fs::File::from_std(scratch.reopen().map_err(failed)?);
     let mut buffer = vec![0; 256 << 10];
     loop {
-        let read = archive.read(&mut buffer).await.map_err(|error| StoreError::Archive(error.to_string()))?;
+        let read = archive
+            .read(&mut buffer)
+            .await
+            .map_err(|error| StoreError::Archive(error.to_string()))?;
         if read == 0 {
             break;
         }
-        file.write_all(buffer.get(..read).unwrap_or_default()).await.map_err(failed)?;
+        file.write_all(buffer.get(..read).unwrap_or_default())
+            .await
+            .map_err(failed)?;
     }
     file.flush().await.map_err(failed)?;
     let (store, progress) = (Arc::clone(store), progress.clone());
-    blocking(move || Load { archive: Archive::open(&store, scratch)?, store: &store, progress }.run()).await
+    blocking(move || {
+        Load {
+            archive: Archive::open(&store, scratch)?,
+            store: &store,
+            progress,
+        }
+        .run()
+    })
+    .await
 }
 
 /// One item of `manifest.json`.
@@ -86,7 +99,11 @@ impl Load<'_> {
     fn run(&self) -> Result<Vec<Loaded>, StoreError> {
         if self.archive.has("manifest.json") {
             let items: Vec<DockerItem> = self.json("manifest.json")?;
-            return items.into_iter().map(|item| self.docker_item(item)).collect::<Result<Vec<_>, _>>().map(flatten);
+            return items
+                .into_iter()
+                .map(|item| self.docker_item(item))
+                .collect::<Result<Vec<_>, _>>()
+                .map(flatten);
         }
         if self.archive.has("index.json") {
             let index: Index = self.json("index.json")?;
@@ -101,7 +118,10 @@ impl Load<'_> {
         let layers = item.layers.unwrap_or_default().into_iter();
         let layers = layers.map(|name| LayerPart { name, promised: None }).collect();
         let tags = item.repo_tags.unwrap_or_default();
-        let names = tags.iter().map(|tag| tag.parse::<Reference>()).collect::<Result<Vec<_>, _>>()?;
+        let names = tags
+            .iter()
+            .map(|tag| tag.parse::<Reference>())
+            .collect::<Result<Vec<_>, _>>()?;
         self.image(&config, layers, names, None)
     }
 
@@ -116,8 +136,15 @@ impl Load<'_> {
             if platform == Some("unknown") || (depth > 0 && !self.archive.has(&blob(&entry.digest))) {
                 continue;
             }
-            let annotation = |key| entry.annotations.as_ref().and_then(|annotations| annotations.get(key));
-            let own = annotation(NAME).or_else(|| annotation(REF_NAME)).map(String::as_str);
+            let annotation = |key| {
+                entry
+                    .annotations
+                    .as_ref()
+                    .and_then(|annotations| annotations.get(key))
+            };
+            let own = annotation(NAME)
+                .or_else(|| annotation(REF_NAME))
+                .map(String::as_str);
             let name = own.or(name);
             let bytes = self.verified(&entry.digest, self.store.config.limits.manifest)?;
             match Document::parse("an image of the archive", &entry.media_type, &bytes)? {
@@ -142,8 +169,15 @@ impl Load<'_> {
             promised: Some((layer.digest.clone(), layer.size)),
         });
         // A bare tag, which many tools write, names no repository.
-        let name = name.filter(|name| name.contains(['/', ':'])).and_then(|name| name.parse::<Reference>().ok());
-        self.image(&config, layers.collect(), name.into_iter().collect(), Some(entry.digest.clone()))
+        let name = name
+            .filter(|name| name.contains(['/', ':']))
+            .and_then(|name| name.parse::<Reference>().ok());
+        self.image(
+            &config,
+            layers.collect(),
+            name.into_iter().collect(),
+            Some(entry.digest.clone()),
+        )
     }
 
     fn image(
@@ -153,12 +187,15 @@ impl Load<'_> {
         names: Vec<Reference>,
         manifest: Option<Digest>,
     ) -> Result<Vec<Loaded>, StoreError> {
-        let malformed = |error: serde_json::Error| StoreError::Archive(format!("an image config is malformed: {error}"));
+        let malformed =
+            |error: serde_json::Error| StoreError::Archive(format!("an image config is malformed: {error}"));
         let config = ConfigFile::parse(config_bytes).map_err(malformed)?;
         let diff_ids = &config.rootfs.diff_ids;
         if diff_ids.len() != layers.len() || layers.len() > self.store.config.limits.layers {
             let (told, found) = (diff_ids.len(), layers.len());
-            return Err(StoreError::Archive(format!("an image config tells of {told} layers where {found} are listed")));
+            return Err(StoreError::Archive(format!(
+                "an image config tells of {told} layers where {found} are listed"
+            )));
         }
         let platform = if config.architecture.is_empty() {
             self.store.config.default_platform.clone()
@@ -166,16 +203,26 @@ impl Load<'_> {
             config.platform()
         };
         let lease = self.store.lease(diff_ids.iter().cloned());
-        let layers = layers.iter().zip(diff_ids).map(|(layer, diff_id)| self.layer(layer, diff_id));
+        let layers = layers
+            .iter()
+            .zip(diff_ids)
+            .map(|(layer, diff_id)| self.layer(layer, diff_id));
         let layers = layers.collect::<Result<Vec<_>, _>>()?;
         let id = Digest::of(config_bytes);
-        let record = ImageRecord { platform, manifest, layers };
+        let record = ImageRecord {
+            platform,
+            manifest,
+            layers,
+        };
         self.name(&id, config_bytes, &record, &names)?;
         drop(lease);
         if names.is_empty() {
             return Ok(vec![Loaded::Id(id)]);
         }
-        Ok(names.iter().map(|name| Loaded::Reference(name.familiar())).collect())
+        Ok(names
+            .iter()
+            .map(|name| Loaded::Reference(name.familiar()))
+            .collect())
     }
 
     fn name(
@@ -195,10 +242,17 @@ impl Load<'_> {
         if self.store.content.layer(diff_id).is_some() {
             let size = self.store.content.archive(diff_id)?.length();
             let _ = self.progress.try_send(PullEvent::AlreadyExists { id });
-            return Ok(LayerRecord { diff_id: diff_id.clone(), size });
+            return Ok(LayerRecord {
+                diff_id: diff_id.clone(),
+                size,
+            });
         }
         let (file, length) = self.archive.open_file(&layer.name)?;
-        let _ = self.progress.try_send(PullEvent::Extracting { id: id.clone(), current: 0, total: length });
+        let _ = self.progress.try_send(PullEvent::Extracting {
+            id: id.clone(),
+            current: 0,
+            total: length,
+        });
         let promised = layer.promised.as_ref().map(|(digest, size)| (digest, *size));
         let source = Source::Reader(Box::new(file));
         let record = make_layer(self.store, source, promised, diff_id, self.store.content.draft()?)?;
@@ -208,7 +262,8 @@ impl Load<'_> {
 
     fn json<T: for<'de> Deserialize<'de>>(&self, name: &str) -> Result<T, StoreError> {
         let bytes = self.archive.read(name, self.store.config.limits.manifest)?;
-        serde_json::from_slice(&bytes).map_err(|error| StoreError::Archive(format!("{name} is malformed: {error}")))
+        serde_json::from_slice(&bytes)
+            .map_err(|error| StoreError::Archive(format!("{name} is malformed: {error}")))
     }
 
     fn verified(&self, digest: &Digest, limit: u64) -> Result<Vec<u8>, StoreError> {
@@ -218,13 +273,21 @@ impl Load<'_> {
         if found == *digest {
             return Ok(bytes);
         }
-        Err(StoreError::WrongDigest { subject: format!("{name} of the archive"), wanted: digest.clone(), found })
+        Err(StoreError::WrongDigest {
+            subject: format!("{name} of the archive"),
+            wanted: digest.clone(),
+            found,
+        })
     }
 }
 
 fn flatten(loaded: Vec<Vec<Loaded>>) -> Vec<Loaded> {
     let mut seen = BTreeSet::new();
-    loaded.into_iter().flatten().filter(|loaded| seen.insert(loaded.to_string())).collect()
+    loaded
+        .into_iter()
+        .flatten()
+        .filter(|loaded| seen.insert(loaded.to_string()))
+        .collect()
 }
 
 fn blob(digest: &Digest) -> String {
@@ -273,8 +336,9 @@ impl Archive {
     /// A file of the archive and its length.
     fn open_file(&self, name: &str) -> Result<(io::Take<File>, u64), StoreError> {
         let shown: String = name.chars().take(200).collect();
-        let (offset, length) =
-            self.part(name).ok_or_else(|| StoreError::Archive(format!("it has no file {shown:?}")))?;
+        let (offset, length) = self
+            .part(name)
+            .ok_or_else(|| StoreError::Archive(format!("it has no file {shown:?}")))?;
         let failed = |error| StoreError::io(self.file.path(), error);
         let mut file = self.file.reopen().map_err(failed)?;
         file.seek(SeekFrom::Start(offset)).map_err(failed)?;
@@ -289,7 +353,8 @@ impl Archive {
             return Err(StoreError::Archive(reason));
         }
         let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes).map_err(|error| StoreError::io(self.file.path(), error))?;
+        file.read_to_end(&mut bytes)
+            .map_err(|error| StoreError::io(self.file.path(), error))?;
         Ok(bytes)
     }
 }
@@ -304,7 +369,10 @@ fn inflated(store: &Inner, file: NamedTempFile) -> io::Result<NamedTempFile> {
         return Ok(file);
     }
     let limits = &store.config.limits;
-    let limit = compressed.saturating_mul(limits.ratio).max(limits.ratio_floor).min(limits.layer);
+    let limit = compressed
+        .saturating_mul(limits.ratio)
+        .max(limits.ratio_floor)
+        .min(limits.layer);
     let plain = store.content.scratch().map_err(io::Error::other)?;
     let mut source = decompressor(BufReader::new(file.reopen()?))?.take(limit);
     let written = io::copy(&mut source, &mut plain.reopen()?)?;
@@ -322,13 +390,17 @@ fn contents(file: File) -> Result<BTreeMap<String, Part>, LayerError> {
         let _ = reader.take_raw();
         let name = clean(&String::from_utf8_lossy(&entry.name));
         let part = match entry.kind {
-            EntryKind::Regular if entry.sparse.is_none() => {
-                Some(Part::Data { offset: reader.position(), length: entry.size })
-            }
+            EntryKind::Regular if entry.sparse.is_none() => Some(Part::Data {
+                offset: reader.position(),
+                length: entry.size,
+            }),
             EntryKind::HardLink => Some(Part::Link(clean(&String::from_utf8_lossy(&entry.link_name)))),
             EntryKind::Symlink => {
                 let folder = name.rsplit_once('/').map_or("", |(folder, _)| folder);
-                Some(Part::Link(clean(&format!("{folder}/{}", String::from_utf8_lossy(&entry.link_name)))))
+                Some(Part::Link(clean(&format!(
+                    "{folder}/{}",
+                    String::from_utf8_lossy(&entry.link_name)
+                ))))
             }
             _ => None,
         };

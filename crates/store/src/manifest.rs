@@ -104,19 +104,33 @@ impl Document {
         }
         // A document that is an index to one reader and a manifest to another is an attack (CVE-2021-41190).
         if shape.manifests.is_some() && shape.layers.is_some() {
-            return Err(invalid("its manifest is a manifest and an index at once".to_owned()));
+            return Err(invalid(
+                "its manifest is a manifest and an index at once".to_owned(),
+            ));
         }
-        let told = if shape.media_type.is_empty() { content_type } else { &shape.media_type };
+        let told = if shape.media_type.is_empty() {
+            content_type
+        } else {
+            &shape.media_type
+        };
         let is_index = match told {
             OCI_INDEX | DOCKER_INDEX => true,
             OCI_MANIFEST | DOCKER_MANIFEST => false,
             "" | "application/json" | "text/plain" | "application/octet-stream" => shape.manifests.is_some(),
-            other => return Err(invalid(format!("its manifest has the unknown media type {other:?}"))),
+            other => {
+                return Err(invalid(format!(
+                    "its manifest has the unknown media type {other:?}"
+                )));
+            }
         };
         if is_index {
-            serde_json::from_slice(bytes).map(Self::Index).map_err(parse_error)
+            serde_json::from_slice(bytes)
+                .map(Self::Index)
+                .map_err(parse_error)
         } else {
-            serde_json::from_slice(bytes).map(Self::Manifest).map_err(parse_error)
+            serde_json::from_slice(bytes)
+                .map(Self::Manifest)
+                .map_err(parse_error)
         }
     }
 }
@@ -128,7 +142,9 @@ impl Index {
             let distance = platform.distance(&entry.platform.as_ref()?.platform())?;
             Some((distance, entry))
         });
-        let best = offered.min_by_key(|(distance, _)| *distance).map(|(_, entry)| entry);
+        let best = offered
+            .min_by_key(|(distance, _)| *distance)
+            .map(|(_, entry)| entry);
         best.ok_or_else(|| StoreError::NoMatchingManifest(platform.to_string()))
     }
 }
@@ -138,14 +154,24 @@ impl Manifest {
     pub(crate) fn check(&self, subject: &str, limits: &Limits) -> Result<(), StoreError> {
         let kind = self.config.media_type.as_str();
         if !matches!(kind, "" | OCI_CONFIG | DOCKER_CONFIG | "application/octet-stream") {
-            return Err(StoreError::invalid(subject, format!("it is not a container image but {kind:?}")));
+            return Err(StoreError::invalid(
+                subject,
+                format!("it is not a container image but {kind:?}"),
+            ));
         }
         if self.config.size > limits.config {
-            let reason = format!("its config of {} bytes is over the limit of {}", self.config.size, limits.config);
+            let reason = format!(
+                "its config of {} bytes is over the limit of {}",
+                self.config.size, limits.config
+            );
             return Err(StoreError::invalid(subject, reason));
         }
         if self.layers.len() > limits.layers {
-            let reason = format!("it has {} layers, over the limit of {}", self.layers.len(), limits.layers);
+            let reason = format!(
+                "it has {} layers, over the limit of {}",
+                self.layers.len(),
+                limits.layers
+            );
             return Err(StoreError::invalid(subject, reason));
         }
         Ok(())
@@ -173,13 +199,27 @@ mod tests {
                 annotations: None,
             }
         });
-        Index { schema_version: 2, media_type: String::new(), manifests: manifests.collect() }
+        Index {
+            schema_version: 2,
+            media_type: String::new(),
+            manifests: manifests.collect(),
+        }
     }
 
     #[test]
     fn the_entry_of_the_platform_is_chosen_and_a_missing_one_is_told_as_docker_does() {
-        let index = index(&["unknown/unknown", "linux/amd64", "linux/arm/v6", "linux/arm/v7", "linux/arm64/v8"]);
-        let chosen = |platform: &str| index.choose(&platform.parse().unwrap()).map(|entry| entry.digest.clone());
+        let index = index(&[
+            "unknown/unknown",
+            "linux/amd64",
+            "linux/arm/v6",
+            "linux/arm/v7",
+            "linux/arm64/v8",
+        ]);
+        let chosen = |platform: &str| {
+            index
+                .choose(&platform.parse().unwrap())
+                .map(|entry| entry.digest.clone())
+        };
         assert_eq!(chosen("linux/arm64").unwrap(), Digest::of(&[4]));
         assert_eq!(chosen("linux/arm").unwrap(), Digest::of(&[3]));
         assert_eq!(chosen("linux/arm/v6").unwrap(), Digest::of(&[2]));
@@ -192,9 +232,19 @@ mod tests {
     #[test]
     fn a_document_of_two_kinds_and_a_retired_one_are_refused() {
         let both = br#"{"schemaVersion":2,"manifests":[],"layers":[],"config":{}}"#;
-        assert!(Document::parse("x", "", both).unwrap_err().to_string().contains("at once"));
+        assert!(
+            Document::parse("x", "", both)
+                .unwrap_err()
+                .to_string()
+                .contains("at once")
+        );
         let old = br#"{"schemaVersion":1,"fsLayers":[]}"#;
-        assert!(Document::parse("x", "", old).unwrap_err().to_string().contains("schema 1"));
+        assert!(
+            Document::parse("x", "", old)
+                .unwrap_err()
+                .to_string()
+                .contains("schema 1")
+        );
     }
 
     proptest! {

@@ -36,14 +36,26 @@ pub enum PlatformError {
 impl Platform {
     /// `linux/<architecture>`.
     pub fn linux(architecture: Architecture) -> Self {
-        Self { os: "linux".to_owned(), architecture: architecture.docker_name().to_owned(), variant: None }
+        Self {
+            os: "linux".to_owned(),
+            architecture: architecture.docker_name().to_owned(),
+            variant: None,
+        }
     }
 
     /// The platform that an image config or an index entry names, in normal form.
     pub(crate) fn from_parts(os: &str, architecture: &str, variant: Option<&str>) -> Self {
         let (architecture, variant) = normal_architecture(architecture, variant.unwrap_or_default());
-        let os = if os == "macos" { "darwin".to_owned() } else { os.to_ascii_lowercase() };
-        Self { os, architecture, variant: Some(variant).filter(|variant| !variant.is_empty()) }
+        let os = if os == "macos" {
+            "darwin".to_owned()
+        } else {
+            os.to_ascii_lowercase()
+        };
+        Self {
+            os,
+            architecture,
+            variant: Some(variant).filter(|variant| !variant.is_empty()),
+        }
     }
 
     /// The architecture, if sampan can run it.
@@ -117,7 +129,9 @@ impl FromStr for Platform {
         let sound = |part: &str| {
             !part.is_empty()
                 && part.len() <= MAX_PART
-                && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-'))
+                && part
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-'))
         };
         let parts: Vec<&str> = text.split('/').take(4).collect();
         if !parts.iter().copied().all(sound) {
@@ -126,7 +140,10 @@ impl FromStr for Platform {
         match parts.as_slice() {
             ["linux"] => Ok(Self {
                 os: "linux".to_owned(),
-                architecture: Architecture::of_host().unwrap_or(Architecture::Amd64).docker_name().to_owned(),
+                architecture: Architecture::of_host()
+                    .unwrap_or(Architecture::Amd64)
+                    .docker_name()
+                    .to_owned(),
                 variant: None,
             }),
             [architecture] => match architecture.parse::<Architecture>() {

@@ -39,34 +39,68 @@ pub(crate) async fn pull(
     let client = Client::new(&transport, &store.config, reference, credentials)?;
     let subject = reference.familiar();
     let (fetched, session) = client.resolve().await?;
-    let pull = Pull { store, client: &client, session, progress, subject: &subject };
-    let tag = reference.digest().map_or_else(|| reference.tag().unwrap_or_default(), Digest::as_str);
-    tell(progress, PullEvent::Pulling { repository: reference.path().to_owned(), tag: tag.to_owned() }).await;
+    let pull = Pull {
+        store,
+        client: &client,
+        session,
+        progress,
+        subject: &subject,
+    };
+    let tag = reference
+        .digest()
+        .map_or_else(|| reference.tag().unwrap_or_default(), Digest::as_str);
+    tell(
+        progress,
+        PullEvent::Pulling {
+            repository: reference.path().to_owned(),
+            tag: tag.to_owned(),
+        },
+    )
+    .await;
     let digest = fetched.digest;
-    let (manifest, manifest_digest) = match Document::parse(&subject, &fetched.content_type, &fetched.bytes)? {
+    let (manifest, manifest_digest) = match Document::parse(&subject, &fetched.content_type, &fetched.bytes)?
+    {
         Document::Manifest(manifest) => (manifest, digest.clone()),
         Document::Index(index) => pull.choose(index.choose(platform)?).await?,
     };
     let limits = &store.config.limits;
     manifest.check(&subject, limits)?;
-    let config_bytes = client.blob(session, &manifest.config.digest, limits.config).await?;
+    let config_bytes = client
+        .blob(session, &manifest.config.digest, limits.config)
+        .await?;
     let config = ConfigFile::parse(&config_bytes)
         .map_err(|error| StoreError::invalid(&subject, format!("its config is malformed: {error}")))?;
-    let image_platform = if config.architecture.is_empty() { platform.clone() } else { config.platform() };
+    let image_platform = if config.architecture.is_empty() {
+        platform.clone()
+    } else {
+        config.platform()
+    };
     if platform.distance(&image_platform).is_none() {
         let (found, wanted) = (image_platform.to_string(), platform.to_string());
-        return Err(StoreError::OtherPlatform { reference: subject, found, wanted });
+        return Err(StoreError::OtherPlatform {
+            reference: subject,
+            found,
+            wanted,
+        });
     }
     let diff_ids = config.rootfs.diff_ids;
     if diff_ids.len() != manifest.layers.len() {
-        let reason = format!("its config tells of {} layers and its manifest of {}", diff_ids.len(), manifest.layers.len());
+        let reason = format!(
+            "its config tells of {} layers and its manifest of {}",
+            diff_ids.len(),
+            manifest.layers.len()
+        );
         return Err(StoreError::invalid(&subject, reason));
     }
     let lease = store.lease(diff_ids.iter().cloned());
     let layers = pull.layers(&manifest, &diff_ids, &lease).await?;
 
     let id = manifest.config.digest;
-    let record = ImageRecord { platform: image_platform, manifest: Some(manifest_digest), layers };
+    let record = ImageRecord {
+        platform: image_platform,
+        manifest: Some(manifest_digest),
+        layers,
+    };
     let by_digest = reference.with_digest(digest.clone());
     let mut names = vec![by_digest.to_string()];
     if reference.digest().is_none() {
@@ -79,7 +113,11 @@ pub(crate) async fn pull(
     drop(lease);
     let image = images::by_id(store, &id)?;
     tell(progress, PullEvent::Digest(digest.clone())).await;
-    let what = if newer { "Downloaded newer image for" } else { "Image is up to date for" };
+    let what = if newer {
+        "Downloaded newer image for"
+    } else {
+        "Image is up to date for"
+    };
     tell(progress, PullEvent::Status(format!("{what} {subject}"))).await;
     Ok(Pulled { image, digest, newer })
 }
@@ -95,10 +133,16 @@ struct Pull<'a> {
 impl Pull<'_> {
     /// The manifest that an index entry points at.
     async fn choose(&self, entry: &Descriptor) -> Result<(Manifest, Digest), StoreError> {
-        let fetched = self.client.manifest_by_digest(self.session, &entry.digest).await?;
+        let fetched = self
+            .client
+            .manifest_by_digest(self.session, &entry.digest)
+            .await?;
         match Document::parse(self.subject, &entry.media_type, &fetched.bytes)? {
             Document::Manifest(manifest) => Ok((manifest, fetched.digest)),
-            Document::Index(_) => Err(StoreError::invalid(self.subject, "its index leads to another index")),
+            Document::Index(_) => Err(StoreError::invalid(
+                self.subject,
+                "its index leads to another index",
+            )),
         }
     }
 
@@ -109,10 +153,22 @@ impl Pull<'_> {
         lease: &Arc<Lease>,
     ) -> Result<Vec<LayerRecord>, StoreError> {
         for layer in &manifest.layers {
-            tell(self.progress, PullEvent::PullingFsLayer { id: layer.digest.short().to_owned() }).await;
+            tell(
+                self.progress,
+                PullEvent::PullingFsLayer {
+                    id: layer.digest.short().to_owned(),
+                },
+            )
+            .await;
         }
-        try_join_all(manifest.layers.iter().zip(diff_ids).map(|(layer, diff_id)| self.layer(layer, diff_id, lease)))
-            .await
+        try_join_all(
+            manifest
+                .layers
+                .iter()
+                .zip(diff_ids)
+                .map(|(layer, diff_id)| self.layer(layer, diff_id, lease)),
+        )
+        .await
     }
 
     async fn layer(
@@ -127,14 +183,21 @@ impl Pull<'_> {
             Ok(turn) => turn,
             Err(_) => {
                 tell(self.progress, PullEvent::Waiting { id: id.clone() }).await;
-                self.store.downloads.acquire().await.map_err(|_| StoreError::Interrupted)?
+                self.store
+                    .downloads
+                    .acquire()
+                    .await
+                    .map_err(|_| StoreError::Interrupted)?
             }
         };
         let guard = Arc::new(making.lock_owned().await);
         if self.store.content.layer(diff_id).is_some() {
             let size = self.store.content.archive(diff_id)?.length();
             tell(self.progress, PullEvent::AlreadyExists { id }).await;
-            return Ok(LayerRecord { diff_id: diff_id.clone(), size });
+            return Ok(LayerRecord {
+                diff_id: diff_id.clone(),
+                size,
+            });
         }
         let mut result = self.fetch(layer, diff_id, &id, lease, Arc::clone(&guard)).await;
         if let Err((_, Resumed(true))) = &result {
@@ -176,8 +239,12 @@ impl Pull<'_> {
             _guard: guard,
         };
         let converting = blocking(move || Ok(work.run()));
-        let download =
-            Download { session: self.session, url, size: layer.size, patience: store.config.patience };
+        let download = Download {
+            session: self.session,
+            url,
+            size: layer.size,
+            patience: store.config.patience,
+        };
         let downloading = async {
             let mut told = offset;
             let result = download
@@ -185,13 +252,20 @@ impl Pull<'_> {
                     Step::Received(current) => {
                         if current >= told.saturating_add(PROGRESS_STEP) || current >= layer.size {
                             told = current;
-                            let event = PullEvent::Downloading { id: id.to_owned(), current, total: layer.size };
+                            let event = PullEvent::Downloading {
+                                id: id.to_owned(),
+                                current,
+                                total: layer.size,
+                            };
                             // A slow listener misses some of these.
                             let _ = self.progress.try_send(event);
                         }
                     }
                     Step::Retrying(seconds) => {
-                        let _ = self.progress.try_send(PullEvent::Retrying { id: id.to_owned(), seconds });
+                        let _ = self.progress.try_send(PullEvent::Retrying {
+                            id: id.to_owned(),
+                            seconds,
+                        });
                     }
                 })
                 .await;
@@ -209,11 +283,20 @@ impl Pull<'_> {
             Ok(record) => {
                 tell(self.progress, PullEvent::DownloadComplete { id: id.to_owned() }).await;
                 let (current, total) = (layer.size, layer.size);
-                tell(self.progress, PullEvent::Extracting { id: id.to_owned(), current, total }).await;
+                tell(
+                    self.progress,
+                    PullEvent::Extracting {
+                        id: id.to_owned(),
+                        current,
+                        total,
+                    },
+                )
+                .await;
                 Ok(record)
             }
             Err(error) => {
-                let resumed = offset > 0 && matches!(error, StoreError::Layer { .. } | StoreError::WrongDigest { .. });
+                let resumed =
+                    offset > 0 && matches!(error, StoreError::Layer { .. } | StoreError::WrongDigest { .. });
                 Err((error, Resumed(resumed)))
             }
         }
@@ -263,23 +346,38 @@ pub(crate) fn make_layer(
     let name = promised.map_or(diff_id, |(digest, _)| digest);
     let failed = |reason| layer_error(store, name, reason);
     let (image, recipe) = draft.files().map_err(|error| failed(error.into()))?;
-    let files = LayerFiles { image, recipe, folder: store.content.temporary() };
+    let files = LayerFiles {
+        image,
+        recipe,
+        folder: store.content.temporary(),
+    };
     let converted: Converted = ingest(source, promised, files, &store.config.limits).map_err(failed)?;
     if converted.diff_id != *diff_id {
-        return Err(failed(LayerError::DiffId { wanted: diff_id.clone(), found: converted.diff_id }));
+        return Err(failed(LayerError::DiffId {
+            wanted: diff_id.clone(),
+            found: converted.diff_id,
+        }));
     }
     store.content.commit(draft, &converted)?;
-    Ok(LayerRecord { diff_id: diff_id.clone(), size: converted.tar_length })
+    Ok(LayerRecord {
+        diff_id: diff_id.clone(),
+        size: converted.tar_length,
+    })
 }
 
 fn layer_error(store: &Inner, layer: &Digest, reason: LayerError) -> StoreError {
     match reason {
         LayerError::Io(error) => StoreError::io(&store.config.root, error),
         LayerError::GivenUp => StoreError::Interrupted,
-        LayerError::Digest { wanted, found } => {
-            StoreError::WrongDigest { subject: format!("layer {}", layer.short()), wanted, found }
-        }
-        reason => StoreError::Layer { layer: layer.short().to_owned(), reason },
+        LayerError::Digest { wanted, found } => StoreError::WrongDigest {
+            subject: format!("layer {}", layer.short()),
+            wanted,
+            found,
+        },
+        reason => StoreError::Layer {
+            layer: layer.short().to_owned(),
+            reason,
+        },
     }
 }
 

@@ -101,12 +101,20 @@ impl Reference {
         if !is_tag(tag) {
             return Err(ReferenceError::Format);
         }
-        Ok(Self { tag: Some(tag.to_owned()), digest: None, ..self.clone() })
+        Ok(Self {
+            tag: Some(tag.to_owned()),
+            digest: None,
+            ..self.clone()
+        })
     }
 
     /// The same repository with a digest and no tag.
     pub fn with_digest(&self, digest: Digest) -> Self {
-        Self { tag: None, digest: Some(digest), ..self.clone() }
+        Self {
+            tag: None,
+            digest: Some(digest),
+            ..self.clone()
+        }
     }
 
     fn with_suffix(&self, mut text: String) -> String {
@@ -173,7 +181,12 @@ impl FromStr for Reference {
             (None, None) => Some(DEFAULT_TAG.to_owned()),
             (None, Some(_)) => None,
         };
-        Ok(Self { domain: domain.to_owned(), path, tag, digest })
+        Ok(Self {
+            domain: domain.to_owned(),
+            path,
+            tag,
+            digest,
+        })
     }
 }
 
@@ -186,7 +199,14 @@ fn split_domain(text: &str) -> (&str, &str) {
                 || first == "localhost"
                 || first.bytes().any(|byte| byte.is_ascii_uppercase()) =>
         {
-            (if first == LEGACY_DOMAIN { DEFAULT_DOMAIN } else { first }, rest)
+            (
+                if first == LEGACY_DOMAIN {
+                    DEFAULT_DOMAIN
+                } else {
+                    first
+                },
+                rest,
+            )
         }
         _ => (DEFAULT_DOMAIN, text),
     }
@@ -198,7 +218,9 @@ fn is_domain(text: &str) -> bool {
         Some(rest) => match rest.split_once(']') {
             Some((address, after)) => {
                 let v6 = !address.is_empty()
-                    && address.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b':');
+                    && address
+                        .bytes()
+                        .all(|byte| byte.is_ascii_hexdigit() || byte == b':');
                 if !v6 {
                     return false;
                 }
@@ -219,7 +241,9 @@ fn is_domain(text: &str) -> bool {
         !label.is_empty()
             && !label.starts_with('-')
             && !label.ends_with('-')
-            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+            && label
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
     };
     host.is_none_or(|host| host.split('.').all(label))
         && port.is_none_or(|port| !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()))
@@ -254,7 +278,9 @@ fn is_tag(text: &str) -> bool {
     let word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
     text.len() <= MAX_TAG
         && text.bytes().next().is_some_and(word)
-        && text.bytes().all(|byte| word(byte) || byte == b'.' || byte == b'-')
+        && text
+            .bytes()
+            .all(|byte| word(byte) || byte == b'.' || byte == b'-')
 }
 
 #[cfg(test)]
@@ -296,7 +322,10 @@ mod tests {
         let reference = parsed(&format!("alpine@{digest}"));
         assert_eq!(reference.tag(), None);
         assert_eq!(reference.familiar(), format!("alpine@{digest}"));
-        assert_eq!(parsed(&format!("alpine:3@{digest}")).familiar(), format!("alpine:3@{digest}"));
+        assert_eq!(
+            parsed(&format!("alpine:3@{digest}")).familiar(),
+            format!("alpine:3@{digest}")
+        );
     }
 
     #[test]
@@ -313,7 +342,10 @@ mod tests {
             "invalid reference format: repository name (Alpine) must be lowercase"
         );
         assert!(error(&"ab".repeat(32)).contains("cannot specify 64-byte hexadecimal strings"));
-        assert_eq!(error(&"a".repeat(300)), "repository name must not be more than 255 characters");
+        assert_eq!(
+            error(&"a".repeat(300)),
+            "repository name must not be more than 255 characters"
+        );
     }
 
     proptest! {

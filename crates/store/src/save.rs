@@ -15,7 +15,9 @@ use crate::database::LayerRecord;
 use crate::digest::Digest;
 use crate::error::StoreError;
 use crate::images;
-use crate::manifest::{Descriptor, Index, IndexPlatform, Manifest, OCI_CONFIG, OCI_INDEX, OCI_LAYER, OCI_MANIFEST};
+use crate::manifest::{
+    Descriptor, Index, IndexPlatform, Manifest, OCI_CONFIG, OCI_INDEX, OCI_LAYER, OCI_MANIFEST,
+};
 use crate::platform::Platform;
 use crate::reference::Reference;
 use crate::store::{Inner, blocking};
@@ -31,12 +33,24 @@ pub(crate) async fn save(
 ) -> Result<(), StoreError> {
     // All names are looked up before the first byte: an unknown one leaves no half archive.
     let images = selected(store, names)?;
-    let lease = store.lease(images.iter().flat_map(|image| &image.layers).map(|layer| layer.diff_id.clone()));
+    let lease = store.lease(
+        images
+            .iter()
+            .flat_map(|image| &image.layers)
+            .map(|layer| layer.diff_id.clone()),
+    );
     let (sender, mut receiver) = mpsc::channel::<Bytes>(CHUNKS);
     let writer = Arc::clone(store);
     let writing = blocking(move || {
         let _lease = lease;
-        let result = write(&writer, &images, Chunks { sender, pending: Vec::with_capacity(CHUNK) });
+        let result = write(
+            &writer,
+            &images,
+            Chunks {
+                sender,
+                pending: Vec::with_capacity(CHUNK),
+            },
+        );
         result.map_err(|error| StoreError::io(&writer.config.root, error))
     });
     let sending = async {
@@ -78,14 +92,19 @@ fn selected(store: &Inner, names: &[String]) -> Result<Vec<Selected>, StoreError
     let mut selected: Vec<Selected> = Vec::new();
     for name in names {
         let image = images::find(store, name, None)?;
-        let record = snapshot.record(&image.id).ok_or_else(|| StoreError::NoSuchImage(name.clone()))?;
+        let record = snapshot
+            .record(&image.id)
+            .ok_or_else(|| StoreError::NoSuchImage(name.clone()))?;
         let tag = name.parse::<Reference>().ok().filter(|reference| {
             reference.digest().is_none() && image.repo_tags.contains(&reference.familiar())
         });
         match selected.iter_mut().find(|selected| selected.id == image.id) {
             Some(selected) => selected.tags.extend(tag),
             None => selected.push(Selected {
-                config: store.database.config(&image.id)?.ok_or_else(|| StoreError::NoSuchImage(name.clone()))?,
+                config: store
+                    .database
+                    .config(&image.id)?
+                    .ok_or_else(|| StoreError::NoSuchImage(name.clone()))?,
                 id: image.id,
                 platform: image.platform,
                 layers: record.layers.clone(),
@@ -97,8 +116,15 @@ fn selected(store: &Inner, names: &[String]) -> Result<Vec<Selected>, StoreError
 }
 
 fn write(store: &Inner, images: &[Selected], out: Chunks) -> io::Result<()> {
-    let mut archive = Archive { tar: tar::Builder::new(out), written: BTreeSet::new() };
-    let mut index = Index { schema_version: 2, media_type: OCI_INDEX.to_owned(), manifests: Vec::new() };
+    let mut archive = Archive {
+        tar: tar::Builder::new(out),
+        written: BTreeSet::new(),
+    };
+    let mut index = Index {
+        schema_version: 2,
+        media_type: OCI_INDEX.to_owned(),
+        manifests: Vec::new(),
+    };
     let mut items = Vec::new();
     let mut repositories: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
     archive.file("oci-layout", br#"{"imageLayoutVersion":"1.0.0"}"#)?;
@@ -116,7 +142,10 @@ fn write(store: &Inner, images: &[Selected], out: Chunks) -> io::Result<()> {
             architecture: image.platform.architecture.clone(),
             variant: image.platform.variant.clone(),
         };
-        let descriptor = Descriptor { platform: Some(platform), ..descriptor };
+        let descriptor = Descriptor {
+            platform: Some(platform),
+            ..descriptor
+        };
         if image.tags.is_empty() {
             index.manifests.push(descriptor.clone());
         }
@@ -126,9 +155,18 @@ fn write(store: &Inner, images: &[Selected], out: Chunks) -> io::Result<()> {
                 ("io.containerd.image.name".to_owned(), tag.to_string()),
                 ("org.opencontainers.image.ref.name".to_owned(), short.clone()),
             ]);
-            index.manifests.push(Descriptor { annotations: Some(annotations), ..descriptor.clone() });
-            let top = image.layers.last().map_or_else(|| image.id.hex(), |layer| layer.diff_id.hex());
-            repositories.entry(tag.familiar_name()).or_default().insert(short, top.to_owned());
+            index.manifests.push(Descriptor {
+                annotations: Some(annotations),
+                ..descriptor.clone()
+            });
+            let top = image
+                .layers
+                .last()
+                .map_or_else(|| image.id.hex(), |layer| layer.diff_id.hex());
+            repositories
+                .entry(tag.familiar_name())
+                .or_default()
+                .insert(short, top.to_owned());
         }
         items.push(json!({
             "Config": blob(&image.id),
@@ -143,7 +181,10 @@ fn write(store: &Inner, images: &[Selected], out: Chunks) -> io::Result<()> {
 }
 
 fn manifest(image: &Selected) -> Manifest {
-    let layers = image.layers.iter().map(|layer| descriptor(OCI_LAYER, layer.diff_id.clone(), layer.size));
+    let layers = image
+        .layers
+        .iter()
+        .map(|layer| descriptor(OCI_LAYER, layer.diff_id.clone(), layer.size));
     Manifest {
         schema_version: 2,
         media_type: OCI_MANIFEST.to_owned(),
@@ -153,7 +194,13 @@ fn manifest(image: &Selected) -> Manifest {
 }
 
 fn descriptor(media_type: &str, digest: Digest, size: u64) -> Descriptor {
-    Descriptor { media_type: media_type.to_owned(), digest, size, platform: None, annotations: None }
+    Descriptor {
+        media_type: media_type.to_owned(),
+        digest,
+        size,
+        platform: None,
+        annotations: None,
+    }
 }
 
 fn blob(digest: &Digest) -> String {
@@ -168,7 +215,11 @@ struct Archive {
 
 impl Archive {
     fn blob(&mut self, digest: &Digest, length: u64, content: impl Read) -> io::Result<()> {
-        if self.written.insert(digest.clone()) { self.append(&blob(digest), length, content) } else { Ok(()) }
+        if self.written.insert(digest.clone()) {
+            self.append(&blob(digest), length, content)
+        } else {
+            Ok(())
+        }
     }
 
     fn file(&mut self, name: &str, content: &[u8]) -> io::Result<()> {
@@ -200,6 +251,8 @@ impl Write for Chunks {
 
     fn flush(&mut self) -> io::Result<()> {
         let bytes = std::mem::replace(&mut self.pending, Vec::with_capacity(CHUNK));
-        self.sender.blocking_send(bytes.into()).map_err(|_| io::ErrorKind::BrokenPipe.into())
+        self.sender
+            .blocking_send(bytes.into())
+            .map_err(|_| io::ErrorKind::BrokenPipe.into())
     }
 }

@@ -68,7 +68,9 @@ impl Store {
             config,
             _lock: lock,
         };
-        Ok(Self { inner: Arc::new(inner) })
+        Ok(Self {
+            inner: Arc::new(inner),
+        })
     }
 
     /// Brings the image behind `reference` for `platform` into the store and names it. Dropping the future
@@ -116,7 +118,11 @@ impl Store {
     }
 
     /// Writes images as one tar archive that is an OCI layout and a docker-archive at once.
-    pub async fn save(&self, names: &[String], out: impl AsyncWrite + Unpin + Send) -> Result<(), StoreError> {
+    pub async fn save(
+        &self,
+        names: &[String],
+        out: impl AsyncWrite + Unpin + Send,
+    ) -> Result<(), StoreError> {
         save::save(&self.inner, names, out).await
     }
 
@@ -144,7 +150,10 @@ impl Inner {
         for diff_id in &diff_ids {
             *leases.entry(diff_id.clone()).or_default() += 1;
         }
-        Arc::new(Lease { inner: Arc::clone(self), diff_ids })
+        Arc::new(Lease {
+            inner: Arc::clone(self),
+            diff_ids,
+        })
     }
 
     /// Deletes layers that no image and no lease needs.
@@ -205,5 +214,7 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, StoreError> {
-    tokio::task::spawn_blocking(work).await.map_err(|_| StoreError::Interrupted)?
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|_| StoreError::Interrupted)?
 }

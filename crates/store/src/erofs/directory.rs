@@ -19,7 +19,10 @@ pub(crate) struct DirectoryEntries<'a>(Vec<(&'a [u8], Child)>);
 impl<'a> DirectoryEntries<'a> {
     /// The entries of a folder, its own and its parent's inode number among them.
     pub(crate) fn new(own: u64, parent: u64, children: impl Iterator<Item = (&'a [u8], Child)>) -> Self {
-        let folder = |nid| Child { nid, file_type: FileType::Directory };
+        let folder = |nid| Child {
+            nid,
+            file_type: FileType::Directory,
+        };
         let mut entries = vec![(b".".as_slice(), folder(own)), (b"..".as_slice(), folder(parent))];
         entries.extend(children);
         entries.sort_unstable_by_key(|(name, _)| *name);
@@ -83,7 +86,10 @@ mod tests {
 
     #[test]
     fn entries_are_sorted_bytewise_with_the_dots_in_their_place() {
-        let child = Child { nid: 9, file_type: FileType::Regular };
+        let child = Child {
+            nid: 9,
+            file_type: FileType::Regular,
+        };
         let names: [&[u8]; 4] = [b"b", b"-", b"..a", b"\xff"];
         let entries = DirectoryEntries::new(1, 2, names.into_iter().map(|name| (name, child)));
         let sorted: Vec<&[u8]> = entries.0.iter().map(|(name, _)| *name).collect();
@@ -92,9 +98,13 @@ mod tests {
 
     #[test]
     fn the_length_told_is_the_length_written() {
-        let child = Child { nid: 9, file_type: FileType::Regular };
-        let names: Vec<Vec<u8>> =
-            (0..400).map(|index| format!("{index:0width$}", width = 4 + index % 200).into_bytes()).collect();
+        let child = Child {
+            nid: 9,
+            file_type: FileType::Regular,
+        };
+        let names: Vec<Vec<u8>> = (0..400)
+            .map(|index| format!("{index:0width$}", width = 4 + index % 200).into_bytes())
+            .collect();
         for count in [0, 1, 50, 400] {
             let children = names.iter().take(count).map(|name| (name.as_slice(), child));
             let entries = DirectoryEntries::new(1, 2, children);

@@ -151,7 +151,10 @@ struct Bytes<const N: usize> {
 
 impl<const N: usize> Default for Bytes<N> {
     fn default() -> Self {
-        Self { bytes: [0; N], used: 0 }
+        Self {
+            bytes: [0; N],
+            used: 0,
+        }
     }
 }
 
@@ -174,7 +177,12 @@ mod tests {
 
     #[test]
     fn a_device_number_is_encoded_as_the_kernel_decodes_it() {
-        let decode = |device: u32| ((device & 0xfff00) >> 8, (device & 0xff) | ((device >> 12) & 0xfff00));
+        let decode = |device: u32| {
+            (
+                (device & 0xfff00) >> 8,
+                (device & 0xff) | ((device >> 12) & 0xfff00),
+            )
+        };
         for (major, minor) in [(0, 0), (1, 3), (8, 1), (259, 70_000), (4095, 0xf_ffff)] {
             assert_eq!(decode(encode_device(major, minor)), (major, minor));
         }

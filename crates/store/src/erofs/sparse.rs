@@ -42,7 +42,11 @@ impl Chunks {
     /// Where a chunk begins in the file, and how many bytes of blocks it takes in the image.
     pub(super) fn bounds(self, index: u64) -> (u64, u64) {
         let start = index.saturating_mul(self.chunk());
-        let rest = self.size.saturating_sub(start).div_ceil(BLOCK).saturating_mul(BLOCK);
+        let rest = self
+            .size
+            .saturating_sub(start)
+            .div_ceil(BLOCK)
+            .saturating_mul(BLOCK);
         (start, rest.min(self.chunk()))
     }
 }

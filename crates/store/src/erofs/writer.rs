@@ -5,7 +5,9 @@ use std::io::{self, BufRead, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use super::directory::DirectoryEntries;
-use super::inode::{INODE_LENGTH, Inode, LINK_COUNT_OFFSET, Layout, ROOT_OFFSET, SLOT, SUPERBLOCK_OFFSET, superblock};
+use super::inode::{
+    INODE_LENGTH, Inode, LINK_COUNT_OFFSET, Layout, ROOT_OFFSET, SLOT, SUPERBLOCK_OFFSET, superblock,
+};
 use super::sparse::{self, Chunks};
 use super::{Attributes, BLOCK, BLOCK_LENGTH, FileType, Xattrs, xattr};
 use crate::error::LayerError;
@@ -102,7 +104,10 @@ impl Writer {
     ) -> Result<Placed, LayerError> {
         let tail_length = size % BLOCK;
         let start = self.end;
-        let whole = Extent { offset: start, length: size - tail_length };
+        let whole = Extent {
+            offset: start,
+            length: size - tail_length,
+        };
         self.copy(source, whole.length)?;
         let mut tail = Vec::with_capacity(BLOCK_LENGTH);
         read_tail(source, tail_length as usize, &mut tail)?;
@@ -113,14 +118,31 @@ impl Writer {
             self.append(&tail)?;
             self.pad()?;
         }
-        let place = if size >= BLOCK || (!inline && size > 0) { self.block_number(start)? } else { 0 };
+        let place = if size >= BLOCK || (!inline && size > 0) {
+            self.block_number(start)?
+        } else {
+            0
+        };
         let layout = if inline { Layout::InlineTail } else { Layout::Plain };
         let inode = self.inode(layout, FileType::Regular, attributes, &xattrs, size, place);
         let offset = self.place(&[&inode, &xattrs, if inline { &tail } else { &[] }])?;
-        let tail_offset = if inline { offset + header as u64 } else { start + whole.length };
-        let extents = [whole, Extent { offset: tail_offset, length: tail_length }];
+        let tail_offset = if inline {
+            offset + header as u64
+        } else {
+            start + whole.length
+        };
+        let extents = [
+            whole,
+            Extent {
+                offset: tail_offset,
+                length: tail_length,
+            },
+        ];
         let extents = extents.into_iter().filter(|extent| extent.length > 0).collect();
-        Ok(Placed { nid: offset / SLOT, extents })
+        Ok(Placed {
+            nid: offset / SLOT,
+            extents,
+        })
     }
 
     /// A regular file of `size` bytes with holes: `pieces` say where the bytes of `source` belong in it.
@@ -139,7 +161,9 @@ impl Writer {
         let mut filled = 0_u64;
         let mut next_chunk = 0;
         if !sparse::are_sound(pieces, size) {
-            return Err(LayerError::Limit("a sparse file has overlapping or misplaced pieces".to_owned()));
+            return Err(LayerError::Limit(
+                "a sparse file has overlapping or misplaced pieces".to_owned(),
+            ));
         }
         for piece in pieces.iter().filter(|piece| piece.length > 0) {
             let piece_end = piece.offset.saturating_add(piece.length);
@@ -158,7 +182,10 @@ impl Writer {
                 }
                 self.zeros(at.saturating_sub(filled))?;
                 let length = piece_end.min(chunk_start.saturating_add(chunk_length)) - at;
-                extents.push(Extent { offset: self.end, length });
+                extents.push(Extent {
+                    offset: self.end,
+                    length,
+                });
                 self.copy(source, length)?;
                 at += length;
                 filled = at;
@@ -168,9 +195,19 @@ impl Writer {
         let xattrs = xattrs.encode();
         let map: Vec<u8> = map.into_iter().flat_map(u32::to_le_bytes).collect();
         let place = u32::from(chunks.format);
-        let inode = self.inode(Layout::Chunks, FileType::Regular, attributes, &xattrs, size, place);
+        let inode = self.inode(
+            Layout::Chunks,
+            FileType::Regular,
+            attributes,
+            &xattrs,
+            size,
+            place,
+        );
         let offset = self.place(&[&inode, &xattrs, &map])?;
-        Ok(Placed { nid: offset / SLOT, extents })
+        Ok(Placed {
+            nid: offset / SLOT,
+            extents,
+        })
     }
 
     /// Fills the chunk before `next` up to its end.
@@ -200,7 +237,14 @@ impl Writer {
         }
         let place = if inline { 0 } else { self.block_number(start)? };
         let layout = if inline { Layout::InlineTail } else { Layout::Plain };
-        let inode = self.inode(layout, FileType::Symlink, attributes, &xattrs, target.len() as u64, place);
+        let inode = self.inode(
+            layout,
+            FileType::Symlink,
+            attributes,
+            &xattrs,
+            target.len() as u64,
+            place,
+        );
         Ok(self.place(&[&inode, &xattrs, if inline { target } else { &[] }])? / SLOT)
     }
 
@@ -219,7 +263,10 @@ impl Writer {
 
     /// Bytes that belong to no file, kept so that the archive can be made again.
     pub(crate) fn blob(&mut self, length: u64, source: &mut impl BufRead) -> Result<Extent, LayerError> {
-        let extent = Extent { offset: self.end, length };
+        let extent = Extent {
+            offset: self.end,
+            length,
+        };
         self.copy(source, length)?;
         self.pad()?;
         Ok(extent)
@@ -244,9 +291,15 @@ impl Writer {
     ) -> Result<(), LayerError> {
         let xattrs = xattrs.encode();
         let header = INODE_LENGTH + xattrs.len();
-        let room = if nid == Self::ROOT { (BLOCK - ROOT_OFFSET) as usize } else { BLOCK_LENGTH };
+        let room = if nid == Self::ROOT {
+            (BLOCK - ROOT_OFFSET) as usize
+        } else {
+            BLOCK_LENGTH
+        };
         if nid == Self::ROOT && header > room {
-            return Err(LayerError::Limit("its root folder has more extended attributes than fit".to_owned()));
+            return Err(LayerError::Limit(
+                "its root folder has more extended attributes than fit".to_owned(),
+            ));
         }
         let length = entries.length();
         let inline = inline_tail(header, length, room);
@@ -265,7 +318,11 @@ impl Writer {
         })?;
         self.pad()?;
         let place = if whole > 0 { self.block_number(start)? } else { 0 };
-        let layout = if inline > 0 { Layout::InlineTail } else { Layout::Plain };
+        let layout = if inline > 0 {
+            Layout::InlineTail
+        } else {
+            Layout::Plain
+        };
         self.inodes = self.inodes.saturating_add(1);
         let inode = Inode {
             layout,
@@ -310,7 +367,17 @@ impl Writer {
         self.inodes = self.inodes.saturating_add(1);
         let xattr_count = xattr::count(xattrs);
         let number = self.inodes;
-        Inode { layout, xattr_count, file_type, attributes, size, place, number, links: 1 }.encode()
+        Inode {
+            layout,
+            xattr_count,
+            file_type,
+            attributes,
+            size,
+            place,
+            number,
+            links: 1,
+        }
+        .encode()
     }
 
     /// Puts an inode and what lies behind it into a block with room, so that it does not straddle two blocks
@@ -325,7 +392,10 @@ impl Writer {
             self.pad()?;
             return Ok(offset);
         }
-        let fitting = self.open.iter_mut().filter(|block| block.next_slot() + length <= BLOCK_LENGTH);
+        let fitting = self
+            .open
+            .iter_mut()
+            .filter(|block| block.next_slot() + length <= BLOCK_LENGTH);
         let best = fitting.max_by_key(|block| block.bytes.len());
         if let Some(block) = best {
             return Ok(block.add(parts));
@@ -340,15 +410,24 @@ impl Writer {
     fn open_block(&mut self) -> Result<OpenBlock, LayerError> {
         self.flush()?;
         if self.open.len() >= OPEN_BLOCKS {
-            let fullest = self.open.iter().enumerate().max_by_key(|(_, block)| block.bytes.len());
-            let block = fullest.map(|(index, _)| index).map(|index| self.open.swap_remove(index));
+            let fullest = self
+                .open
+                .iter()
+                .enumerate()
+                .max_by_key(|(_, block)| block.bytes.len());
+            let block = fullest
+                .map(|(index, _)| index)
+                .map(|index| self.open.swap_remove(index));
             if let Some(block) = block {
                 self.write_at(block.offset, &block.bytes)?;
             }
         }
         let offset = self.end;
         self.grow(BLOCK)?;
-        Ok(OpenBlock { offset, bytes: Vec::with_capacity(BLOCK_LENGTH) })
+        Ok(OpenBlock {
+            offset,
+            bytes: Vec::with_capacity(BLOCK_LENGTH),
+        })
     }
 
     /// Changes bytes that were placed before.
@@ -356,7 +435,10 @@ impl Writer {
         let end = offset + bytes.len() as u64;
         for block in &mut self.open {
             let range = usize::try_from(offset.wrapping_sub(block.offset)).unwrap_or(usize::MAX);
-            let slots = block.bytes.get_mut(range..).filter(|slots| slots.len() >= bytes.len());
+            let slots = block
+                .bytes
+                .get_mut(range..)
+                .filter(|slots| slots.len() >= bytes.len());
             if let Some(slots) = slots.filter(|_| end <= block.offset + BLOCK && offset >= block.offset) {
                 slots.iter_mut().zip(bytes).for_each(|(slot, byte)| *slot = *byte);
                 return Ok(());
@@ -388,7 +470,11 @@ impl Writer {
             return self.write_data(start, bytes);
         }
         self.pending.extend_from_slice(bytes);
-        if self.pending.len() >= PENDING { self.flush() } else { Ok(()) }
+        if self.pending.len() >= PENDING {
+            self.flush()
+        } else {
+            Ok(())
+        }
     }
 
     fn zeros(&mut self, mut length: u64) -> Result<(), LayerError> {
@@ -409,7 +495,10 @@ impl Writer {
     fn grow(&mut self, length: u64) -> Result<(), LayerError> {
         let end = self.end.checked_add(length).filter(|end| *end <= self.limit);
         self.end = end.ok_or_else(|| {
-            LayerError::Limit(format!("it takes more than the {} bytes that a layer may have", self.limit))
+            LayerError::Limit(format!(
+                "it takes more than the {} bytes that a layer may have",
+                self.limit
+            ))
         })?;
         Ok(())
     }
@@ -424,7 +513,11 @@ impl Writer {
 
     /// Writes data, and leaves a hole for zeros.
     fn write_data(&mut self, offset: u64, bytes: &[u8]) -> Result<(), LayerError> {
-        if bytes.iter().all(|byte| *byte == 0) { Ok(()) } else { self.write_at(offset, bytes) }
+        if bytes.iter().all(|byte| *byte == 0) {
+            Ok(())
+        } else {
+            self.write_at(offset, bytes)
+        }
     }
 
     fn write_at(&mut self, offset: u64, bytes: &[u8]) -> Result<(), LayerError> {

@@ -74,8 +74,11 @@ impl Xattrs {
         }
         bytes.resize(HEADER, 0);
         for (name, value) in &self.0 {
-            let Some((index, rest)) = split(name) else { continue };
-            let (Ok(name_length), Ok(value_length)) = (u8::try_from(rest.len()), u16::try_from(value.len())) else {
+            let Some((index, rest)) = split(name) else {
+                continue;
+            };
+            let (Ok(name_length), Ok(value_length)) = (u8::try_from(rest.len()), u16::try_from(value.len()))
+            else {
                 continue;
             };
             bytes.push(name_length);
@@ -112,7 +115,12 @@ mod tests {
     #[test]
     fn attributes_of_unknown_namespaces_and_of_overlayfs_are_left_out() {
         let mut xattrs = Xattrs::default();
-        for name in ["com.apple.quarantine", "trusted.overlay.redirect", "user.", "system.nfs4_acl"] {
+        for name in [
+            "com.apple.quarantine",
+            "trusted.overlay.redirect",
+            "user.",
+            "system.nfs4_acl",
+        ] {
             assert!(xattrs.set(name.as_bytes(), b"x"));
         }
         assert_eq!(xattrs, Xattrs::default());

@@ -44,7 +44,11 @@ pub(crate) fn convert(
     limits: &Limits,
 ) -> Result<Converted, LayerError> {
     let mut layer = Layer {
-        tar: Reader::new(Hashing { source, hasher: Sha256::new(), length: 0 }),
+        tar: Reader::new(Hashing {
+            source,
+            hasher: Sha256::new(),
+            length: 0,
+        }),
         tree: Tree::new(limits),
         writer: Writer::new(image, folder, limits.layer, limits.free_disk),
         recipe: RecipeWriter::new(recipe)?,
@@ -90,10 +94,14 @@ impl<R: BufRead> Layer<R> {
             }
             EntryKind::Symlink => {
                 if entry.link_name.is_empty() || entry.link_name.len() >= crate::erofs::BLOCK_LENGTH {
-                    return Err(refused(&entry.name, "is a symbolic link whose target is empty or too long"));
+                    return Err(refused(
+                        &entry.name,
+                        "is a symbolic link whose target is empty or too long",
+                    ));
                 }
                 let nid = self.writer.symlink(entry.attributes, &xattrs, &entry.link_name)?;
-                self.tree.add_leaf(spot, nid, LeafKind::Symlink(entry.link_name.into()))
+                self.tree
+                    .add_leaf(spot, nid, LeafKind::Symlink(entry.link_name.into()))
             }
             EntryKind::Character | EntryKind::Block | EntryKind::Fifo => {
                 let file_type = match entry.kind {
@@ -102,7 +110,9 @@ impl<R: BufRead> Layer<R> {
                     _ => FileType::Fifo,
                 };
                 let device = crate::erofs::encode_device(entry.device.0, entry.device.1);
-                let nid = self.writer.special(file_type, entry.attributes, &xattrs, device)?;
+                let nid = self
+                    .writer
+                    .special(file_type, entry.attributes, &xattrs, device)?;
                 self.tree.add_leaf(spot, nid, LeafKind::Other(file_type))
             }
         }
@@ -111,15 +121,19 @@ impl<R: BufRead> Layer<R> {
     fn regular(&mut self, entry: Entry, spot: Spot, xattrs: &Xattrs) -> Result<(), LayerError> {
         let mut data = self.tar.data();
         let placed = match &entry.sparse {
-            None => self.writer.file(entry.attributes, xattrs, entry.size, &mut data)?,
+            None => self
+                .writer
+                .file(entry.attributes, xattrs, entry.size, &mut data)?,
             Some((length, pieces)) => {
-                self.writer.sparse_file(entry.attributes, xattrs, *length, pieces, &mut data)?
+                self.writer
+                    .sparse_file(entry.attributes, xattrs, *length, pieces, &mut data)?
             }
         };
         for extent in placed.extents {
             self.recipe.extent(extent)?;
         }
-        self.tree.add_leaf(spot, placed.nid, LeafKind::Other(FileType::Regular))
+        self.tree
+            .add_leaf(spot, placed.nid, LeafKind::Other(FileType::Regular))
     }
 
     /// A whiteout becomes what overlayfs knows: a device 0/0, or the attribute that makes a folder opaque.
@@ -142,7 +156,9 @@ impl<R: BufRead> Layer<R> {
         let spot = spot.renamed(hidden);
         if self.tree.needs_whiteout(&spot) {
             let xattrs = Xattrs::default();
-            let nid = self.writer.special(FileType::Character, entry.attributes, &xattrs, 0)?;
+            let nid = self
+                .writer
+                .special(FileType::Character, entry.attributes, &xattrs, 0)?;
             self.tree.add_leaf(spot, nid, LeafKind::Whiteout)?;
         }
         Ok(())
@@ -150,11 +166,21 @@ impl<R: BufRead> Layer<R> {
 
     fn finish(mut self) -> Result<Converted, LayerError> {
         self.tar.drain(|raw| Ok(self.recipe.literal(raw)?))?;
-        let Hashing { hasher, length: tar_length, .. } = self.tar.into_source();
+        let Hashing {
+            hasher,
+            length: tar_length,
+            ..
+        } = self.tar.into_source();
         self.tree.finish(&mut self.writer)?;
         let (image, length) = self.writer.finish()?;
         let recipe = self.recipe.finish(tar_length)?;
-        Ok(Converted { diff_id: Digest::from_hasher(hasher), tar_length, length, image, recipe })
+        Ok(Converted {
+            diff_id: Digest::from_hasher(hasher),
+            tar_length,
+            length,
+            image,
+            recipe,
+        })
     }
 }
 
@@ -169,7 +195,10 @@ impl<R: BufRead> Read for Hashing<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let available = self.fill_buf()?;
         let length = available.len().min(buffer.len());
-        buffer.iter_mut().zip(available).for_each(|(slot, byte)| *slot = *byte);
+        buffer
+            .iter_mut()
+            .zip(available)
+            .for_each(|(slot, byte)| *slot = *byte);
         self.consume(length);
         Ok(length)
     }

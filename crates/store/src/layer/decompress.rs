@@ -38,7 +38,9 @@ impl Compression {
 }
 
 /// The uncompressed bytes of `source`. Errors of a broken stream are [`LayerError::Compression`].
-pub(crate) fn decompressor<'a>(mut source: impl BufRead + Send + 'a) -> io::Result<Box<dyn Read + Send + 'a>> {
+pub(crate) fn decompressor<'a>(
+    mut source: impl BufRead + Send + 'a,
+) -> io::Result<Box<dyn Read + Send + 'a>> {
     // One more byte than the first read may bring is rare enough to read on by hand.
     let mut start = Vec::with_capacity(4);
     source.by_ref().take(4).read_to_end(&mut start)?;
@@ -47,7 +49,10 @@ pub(crate) fn decompressor<'a>(mut source: impl BufRead + Send + 'a) -> io::Resu
     Ok(match compression {
         Compression::None => Box::new(source),
         Compression::Gzip => Box::new(Named(MultiGzDecoder::new(source))),
-        Compression::Zstd => Box::new(Named(ZstdFrames { source, decoder: None })),
+        Compression::Zstd => Box::new(Named(ZstdFrames {
+            source,
+            decoder: None,
+        })),
     })
 }
 
@@ -88,7 +93,10 @@ impl<R: BufRead> ZstdFrames<R> {
             });
             match decoder.reset(&mut self.source) {
                 Ok(()) => return Ok(true),
-                Err(FrameDecoderError::ReadFrameHeaderError(ReadFrameHeaderError::SkipFrame { length, .. })) => {
+                Err(FrameDecoderError::ReadFrameHeaderError(ReadFrameHeaderError::SkipFrame {
+                    length,
+                    ..
+                })) => {
                     let skipped = io::copy(&mut self.source.by_ref().take(length.into()), &mut io::sink())?;
                     if skipped < u64::from(length) {
                         return Err(io::ErrorKind::UnexpectedEof.into());
@@ -103,15 +111,22 @@ impl<R: BufRead> ZstdFrames<R> {
 impl<R: BufRead> Read for ZstdFrames<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         loop {
-            let done = self.decoder.as_ref().is_none_or(|d| d.is_finished() && d.can_collect() == 0);
+            let done = self
+                .decoder
+                .as_ref()
+                .is_none_or(|d| d.is_finished() && d.can_collect() == 0);
             if done && !self.next_frame()? {
                 return Ok(0);
             }
-            let Some(decoder) = &mut self.decoder else { return Ok(0) };
+            let Some(decoder) = &mut self.decoder else {
+                return Ok(0);
+            };
             while decoder.can_collect() < buffer.len() && !decoder.is_finished() {
                 let wanted = buffer.len() - decoder.can_collect();
                 let strategy = ruzstd::decoding::BlockDecodingStrategy::UptoBytes(wanted);
-                decoder.decode_blocks(&mut self.source, strategy).map_err(io::Error::other)?;
+                decoder
+                    .decode_blocks(&mut self.source, strategy)
+                    .map_err(io::Error::other)?;
             }
             let read = decoder.read(buffer)?;
             if read > 0 || buffer.is_empty() {
@@ -151,7 +166,10 @@ mod tests {
         let whole = [a.clone(), b.clone()].concat();
         assert_eq!(read(&[gzip(&a), gzip(&b)].concat()).unwrap(), whole);
         let skippable = [&[0x52, 0x2a, 0x4d, 0x18, 3, 0, 0, 0][..], b"xyz"].concat();
-        assert_eq!(read(&[skippable.clone(), zstd(&a), skippable, zstd(&b)].concat()).unwrap(), whole);
+        assert_eq!(
+            read(&[skippable.clone(), zstd(&a), skippable, zstd(&b)].concat()).unwrap(),
+            whole
+        );
         assert_eq!(read(&whole).unwrap(), whole);
         assert_eq!(read(b"").unwrap(), b"");
     }
@@ -159,11 +177,17 @@ mod tests {
     #[test]
     fn a_stream_cut_short_is_truncated_and_a_broken_one_is_named() {
         let packed = gzip(&b"some text that is long enough".repeat(100));
-        assert!(matches!(read(&packed[..packed.len() - 9]), Err(LayerError::Truncated)));
+        assert!(matches!(
+            read(&packed[..packed.len() - 9]),
+            Err(LayerError::Truncated)
+        ));
         let mut broken = packed.clone();
         let middle = broken.len() / 2;
         broken[middle] ^= 0x55;
-        assert!(matches!(read(&broken), Err(LayerError::Compression(_) | LayerError::Truncated)));
+        assert!(matches!(
+            read(&broken),
+            Err(LayerError::Compression(_) | LayerError::Truncated)
+        ));
         assert!(matches!(read(b"BZh91AY"), Err(LayerError::Compression(_))));
         let packed = zstd(&b"some text that is long enough".repeat(100));
         assert!(read(&packed[..packed.len() - 3]).is_err());

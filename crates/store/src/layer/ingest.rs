@@ -41,7 +41,10 @@ pub(crate) struct LayerFiles<'a> {
 /// Where the compressed bytes of a layer come from.
 pub(crate) enum Source {
     /// A download; what an earlier one left in `partial` comes first, and what arrives is added to it.
-    Download { partial: File, feed: tokio::sync::mpsc::Receiver<Feed> },
+    Download {
+        partial: File,
+        feed: tokio::sync::mpsc::Receiver<Feed>,
+    },
     /// All of a reader.
     Reader(Box<dyn Read + Send>),
 }
@@ -57,16 +60,24 @@ pub(crate) fn ingest(
     let limit = promised.map_or(u64::MAX, |(_, length)| length);
     let mut compressed = Compressed::new(source, limit)?;
     let (sender, receiver) = sync_channel(CHUNKS);
-    let LayerFiles { image, recipe, folder } = files;
+    let LayerFiles {
+        image,
+        recipe,
+        folder,
+    } = files;
     let result = thread::scope(|scope| {
         let inflater = thread::Builder::new()
             .name("inflate layer".to_owned())
             .spawn_scoped(scope, || inflate(&mut compressed, sender, limits))?;
         let converted = convert(Chunks::new(receiver), image, recipe, folder, limits);
-        inflater.join().map_err(|_| LayerError::Io(io::Error::other("a worker ended early")))?;
+        inflater
+            .join()
+            .map_err(|_| LayerError::Io(io::Error::other("a worker ended early")))?;
         converted
     });
-    let Some((wanted, _)) = promised else { return result };
+    let Some((wanted, _)) = promised else {
+        return result;
+    };
     let is_about_content = match &result {
         Ok(_) => true,
         Err(
@@ -81,7 +92,10 @@ pub(crate) fn ingest(
         // Bytes that were altered on the way are told as such, whatever they broke first.
         let found = compressed.finish()?;
         if found != *wanted {
-            return Err(LayerError::Digest { wanted: wanted.clone(), found });
+            return Err(LayerError::Digest {
+                wanted: wanted.clone(),
+                found,
+            });
         }
     }
     result
@@ -114,7 +128,10 @@ fn inflate_all(
         }
         total = total.saturating_add(chunk.len() as u64);
         if total > limits.layer {
-            let reason = format!("it takes more than the {} bytes that a layer may have", limits.layer);
+            let reason = format!(
+                "it takes more than the {} bytes that a layer may have",
+                limits.layer
+            );
             return Err(LayerError::Limit(reason));
         }
         let compressed = taken.load(Ordering::Relaxed).max(1);
@@ -139,7 +156,10 @@ struct Chunks {
 
 impl Chunks {
     fn new(receiver: Receiver<Chunk>) -> Self {
-        Self { receiver, current: io::Cursor::default() }
+        Self {
+            receiver,
+            current: io::Cursor::default(),
+        }
     }
 }
 
@@ -249,7 +269,9 @@ fn read_chunk(reader: &mut impl Read, length: u64) -> io::Result<Bytes> {
 impl Read for Compressed {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let length = self.fill_buf()?.len().min(buffer.len());
-        self.current.split_to(length).copy_to_slice(buffer.get_mut(..length).unwrap_or_default());
+        self.current
+            .split_to(length)
+            .copy_to_slice(buffer.get_mut(..length).unwrap_or_default());
         self.taken.fetch_add(length as u64, Ordering::Relaxed);
         Ok(length)
     }

@@ -33,7 +33,10 @@ impl RecipeWriter {
     pub(super) fn new(mut file: File) -> io::Result<Self> {
         file.write_all(MAGIC)?;
         file.write_all(&[0; 8])?;
-        Ok(Self { out: DeflateEncoder::new(BufWriter::new(file), Compression::fast()), pending: None })
+        Ok(Self {
+            out: DeflateEncoder::new(BufWriter::new(file), Compression::fast()),
+            pending: None,
+        })
     }
 
     pub(super) fn literal(&mut self, bytes: &[u8]) -> io::Result<()> {
@@ -63,14 +66,20 @@ impl RecipeWriter {
     pub(super) fn finish(mut self, tar_length: u64) -> io::Result<File> {
         self.flush_extent()?;
         self.out.write_all(&[END])?;
-        let mut file = self.out.finish()?.into_inner().map_err(io::IntoInnerError::into_error)?;
+        let mut file = self
+            .out
+            .finish()?
+            .into_inner()
+            .map_err(io::IntoInnerError::into_error)?;
         file.seek(SeekFrom::Start(MAGIC.len() as u64))?;
         file.write_all(&tar_length.to_le_bytes())?;
         Ok(file)
     }
 
     fn flush_extent(&mut self) -> io::Result<()> {
-        let Some(extent) = self.pending.take() else { return Ok(()) };
+        let Some(extent) = self.pending.take() else {
+            return Ok(());
+        };
         self.out.write_all(&[EXTENT])?;
         self.number(extent.offset)?;
         self.number(extent.length)
@@ -105,12 +114,20 @@ impl TarReader {
         let mut head = [0; 16];
         recipe.read_exact(&mut head)?;
         let (magic, length) = head.split_at(MAGIC.len());
-        let length = length.try_into().map(u64::from_le_bytes).map_err(io::Error::other)?;
+        let length = length
+            .try_into()
+            .map(u64::from_le_bytes)
+            .map_err(io::Error::other)?;
         if magic != MAGIC {
             return Err(damaged());
         }
         let recipe = DeflateDecoder::new(BufReader::new(recipe));
-        Ok(Self { recipe, image, step: Step::Literal(0), length })
+        Ok(Self {
+            recipe,
+            image,
+            step: Step::Literal(0),
+            length,
+        })
     }
 
     /// Length of the archive in bytes.

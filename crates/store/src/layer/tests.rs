@@ -43,7 +43,11 @@ impl Archive {
     }
 
     fn file(self, name: &str, data: &[u8]) -> Self {
-        self.raw(Self::header(EntryType::Regular, data.len() as u64), name.as_bytes(), data)
+        self.raw(
+            Self::header(EntryType::Regular, data.len() as u64),
+            name.as_bytes(),
+            data,
+        )
     }
 
     fn folder(self, name: &str) -> Self {
@@ -102,20 +106,31 @@ impl Layer {
     /// Checks and unpacks the image with the reference tool.
     fn unpacked(&self) -> PathBuf {
         let out = self.folder.path().join("out");
-        run(Command::new("fsck.erofs").arg(format!("--extract={}", out.display())).arg("--overwrite").arg(self.image()));
+        run(Command::new("fsck.erofs")
+            .arg(format!("--extract={}", out.display()))
+            .arg("--overwrite")
+            .arg(self.image()));
         out
     }
 
     /// What the reference tool tells of one file.
     fn dump(&self, path: &str) -> String {
-        run(Command::new("dump.erofs").arg(format!("--path={path}")).arg(self.image()))
+        run(Command::new("dump.erofs")
+            .arg(format!("--path={path}"))
+            .arg(self.image()))
     }
 }
 
 fn run(command: &mut Command) -> String {
-    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}: install erofs-utils"));
+    let output = command
+        .output()
+        .unwrap_or_else(|error| panic!("{command:?}: {error}: install erofs-utils"));
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.status.success(), "{command:?}: {text}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{command:?}: {text}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     text
 }
 
@@ -123,13 +138,21 @@ fn convert_with(archive: &[u8], limits: &Limits) -> Result<Layer, LayerError> {
     let folder = tempfile::tempdir().unwrap();
     let create = |name| {
         let path = folder.path().join(name);
-        std::fs::File::options().read(true).write(true).create_new(true).open(path).unwrap()
+        std::fs::File::options()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .open(path)
+            .unwrap()
     };
     let (image, recipe) = (create("image"), create("recipe"));
     let converted = convert(archive, image, recipe, folder.path(), limits)?;
     assert_eq!(converted.diff_id, Digest::of(archive));
     assert_eq!(converted.length % 4096, 0);
-    Ok(Layer { length: converted.length, folder })
+    Ok(Layer {
+        length: converted.length,
+        folder,
+    })
 }
 
 fn layer(archive: &[u8]) -> Layer {
@@ -151,7 +174,9 @@ fn read(path: &Path) -> Vec<u8> {
 
 #[test]
 fn files_of_every_length_around_a_block_keep_their_bytes() {
-    let sizes = [0, 1, 31, 4031, 4032, 4033, 4095, 4096, 4097, 8192, 12_287, 300_000];
+    let sizes = [
+        0, 1, 31, 4031, 4032, 4033, 4095, 4096, 4097, 8192, 12_287, 300_000,
+    ];
     let bytes: Vec<u8> = (0..300_000_u32).map(|index| (index * 7 % 251) as u8).collect();
     let mut archive = Archive::default();
     for size in sizes {
@@ -173,16 +198,26 @@ fn owners_permissions_and_times_survive_whole() {
     let archive = Archive::default()
         .pax(&[("mtime", b"-7.250000001")])
         .raw(header, b"f", b"")
-        .pax(&[("uid", b"70000"), ("gid", b"70001"), ("mtime", b"1700000000.123456789")])
+        .pax(&[
+            ("uid", b"70000"),
+            ("gid", b"70001"),
+            ("mtime", b"1700000000.123456789"),
+        ])
         .file("g", b"x")
         .end();
     let layer = layer(&archive);
     let out = layer.unpacked();
     let f = out.join("f").metadata().unwrap();
-    assert_eq!((f.uid(), f.gid(), f.mode() & 0o7777), (3_000_000_000, 4_294_967_294, 0o6751));
+    assert_eq!(
+        (f.uid(), f.gid(), f.mode() & 0o7777),
+        (3_000_000_000, 4_294_967_294, 0o6751)
+    );
     assert_eq!((f.mtime(), f.mtime_nsec()), (-8, 749_999_999));
     let g = out.join("g").metadata().unwrap();
-    assert_eq!((g.uid(), g.gid(), g.mtime(), g.mtime_nsec()), (70_000, 70_001, 1_700_000_000, 123_456_789));
+    assert_eq!(
+        (g.uid(), g.gid(), g.mtime(), g.mtime_nsec()),
+        (70_000, 70_001, 1_700_000_000, 123_456_789)
+    );
 }
 
 #[test]
@@ -201,13 +236,26 @@ fn links_devices_and_fifos_become_what_they_are() {
     let layer = layer(&archive);
     assert!(layer.dump("/a").contains("Links: 3"), "{}", layer.dump("/a"));
     let out = layer.unpacked();
-    let nid = |path: &str| layer.dump(path).split_whitespace().skip_while(|word| *word != "NID:").nth(1).map(str::to_owned);
+    let nid = |path: &str| {
+        layer
+            .dump(path)
+            .split_whitespace()
+            .skip_while(|word| *word != "NID:")
+            .nth(1)
+            .map(str::to_owned)
+    };
     assert!(nid("/a").is_some() && nid("/a") == nid("/b") && nid("/a") == nid("/d/c"));
     assert_eq!(read(&out.join("d/c")), b"same");
-    assert_eq!(out.join("s").read_link().unwrap(), Path::new("../outside/of/everything"));
+    assert_eq!(
+        out.join("s").read_link().unwrap(),
+        Path::new("../outside/of/everything")
+    );
     let device = out.join("dev").metadata().unwrap();
     assert!(device.file_type().is_char_device());
-    assert_eq!((rustix_major(device.rdev()), rustix_minor(device.rdev())), (259, 70_000));
+    assert_eq!(
+        (rustix_major(device.rdev()), rustix_minor(device.rdev())),
+        (259, 70_000)
+    );
     assert!(out.join("fifo").symlink_metadata().unwrap().file_type().is_fifo());
 }
 
@@ -221,10 +269,17 @@ fn rustix_minor(device: u64) -> u64 {
 
 #[test]
 fn a_hard_link_keeps_its_file_when_the_name_it_was_made_from_is_replaced() {
-    let archive = Archive::default().file("a", b"old").link(EntryType::Link, "b", "a").file("a", b"new").end();
+    let archive = Archive::default()
+        .file("a", b"old")
+        .link(EntryType::Link, "b", "a")
+        .file("a", b"new")
+        .end();
     let layer = layer(&archive);
     let out = layer.unpacked();
-    assert_eq!((read(&out.join("a")), read(&out.join("b"))), (b"new".to_vec(), b"old".to_vec()));
+    assert_eq!(
+        (read(&out.join("a")), read(&out.join("b"))),
+        (b"new".to_vec(), b"old".to_vec())
+    );
     assert!(layer.dump("/b").contains("Links: 1"));
 }
 
@@ -243,7 +298,10 @@ fn the_last_entry_of_a_name_wins_and_a_folder_twice_is_merged() {
         .end();
     let layer = layer(&archive);
     let out = layer.unpacked();
-    assert_eq!((read(&out.join("d/x")), read(&out.join("d/y"))), (b"1".to_vec(), b"2".to_vec()));
+    assert_eq!(
+        (read(&out.join("d/x")), read(&out.join("d/y"))),
+        (b"1".to_vec(), b"2".to_vec())
+    );
     assert_eq!(read(&out.join("e")), b"file now");
     assert!(out.join("f").is_dir());
 }
@@ -269,7 +327,11 @@ fn whiteouts_become_devices_and_opaque_folders_for_overlayfs() {
     let gone = out.join("d/gone").symlink_metadata().unwrap();
     assert!(gone.file_type().is_char_device() && gone.rdev() == 0);
     for folder in ["o", "again", "later"] {
-        assert!(layer.dump(&format!("/{folder}")).contains("Xattr size"), "{}", layer.dump("/o"));
+        assert!(
+            layer.dump(&format!("/{folder}")).contains("Xattr size"),
+            "{}",
+            layer.dump("/o")
+        );
     }
     assert_eq!(xattr(&layer, "/o", "trusted.overlay.opaque"), b"y");
     assert_eq!(xattr(&layer, "/again", "trusted.overlay.opaque"), b"y");
@@ -283,14 +345,20 @@ fn xattr(layer: &Layer, path: &str, name: &str) -> Vec<u8> {
     let bytes = read(&layer.image());
     let image = erofs_rs::EroFS::new(erofs_rs::backend::SliceImage::new(&bytes)).unwrap();
     let xattrs = image.xattrs(path).unwrap();
-    xattrs.get(name.as_bytes()).unwrap_or_else(|| panic!("{path} has no {name}: {xattrs:?}")).clone()
+    xattrs
+        .get(name.as_bytes())
+        .unwrap_or_else(|| panic!("{path} has no {name}: {xattrs:?}"))
+        .clone()
 }
 
 #[test]
 fn extended_attributes_survive_with_any_bytes() {
     let value: Vec<u8> = (0..=255).cycle().take(3000).collect();
     let archive = Archive::default()
-        .pax(&[("SCHILY.xattr.user.a", b"\0\n="), ("SCHILY.xattr.trusted.b", &value)])
+        .pax(&[
+            ("SCHILY.xattr.user.a", b"\0\n="),
+            ("SCHILY.xattr.trusted.b", &value),
+        ])
         .file("f", &[7; 5000])
         .end();
     let layer = layer(&archive);
@@ -303,7 +371,11 @@ fn extended_attributes_survive_with_any_bytes() {
 fn long_and_strange_names_survive() {
     let long = format!("{}/{}", "n".repeat(255), "m".repeat(255));
     let archive = Archive::default()
-        .raw(Archive::header(EntryType::GNULongName, long.len() as u64 + 1), b"././@LongLink", format!("{long}\0").as_bytes())
+        .raw(
+            Archive::header(EntryType::GNULongName, long.len() as u64 + 1),
+            b"././@LongLink",
+            format!("{long}\0").as_bytes(),
+        )
         .file("short", b"long")
         .raw(Archive::header(EntryType::Regular, 1), b"not \xff utf-8\n", b"x")
         .file("-", b"dash")
@@ -325,7 +397,10 @@ fn a_folder_of_thousands_of_names_is_found_whole() {
     let layer = layer(&archive.end());
     let out = layer.unpacked();
     for index in [0, 1, 2500, 4999] {
-        assert_eq!(read(&out.join(format!("big/{index:040}"))), index.to_string().as_bytes());
+        assert_eq!(
+            read(&out.join(format!("big/{index:040}"))),
+            index.to_string().as_bytes()
+        );
     }
     assert_eq!(out.join("big").read_dir().unwrap().count(), 5000);
 }
@@ -334,10 +409,25 @@ fn a_folder_of_thousands_of_names_is_found_whole() {
 fn names_above_the_root_are_refused_and_absolute_ones_stay_inside() {
     assert!(refusal(&Archive::default().file("../x", b"").end()).contains("leads out of the layer"));
     assert!(refusal(&Archive::default().file("a/../../x", b"").end()).contains("leads out of the layer"));
-    assert!(refusal(&Archive::default().link(EntryType::Link, "x", "../../etc/passwd").end()).contains("leads out"));
-    let layer = layer(&Archive::default().file("/etc/x", b"in").file("./a/../y", b"y").end());
+    assert!(
+        refusal(
+            &Archive::default()
+                .link(EntryType::Link, "x", "../../etc/passwd")
+                .end()
+        )
+        .contains("leads out")
+    );
+    let layer = layer(
+        &Archive::default()
+            .file("/etc/x", b"in")
+            .file("./a/../y", b"y")
+            .end(),
+    );
     let out = layer.unpacked();
-    assert_eq!((read(&out.join("etc/x")), read(&out.join("y"))), (b"in".to_vec(), b"y".to_vec()));
+    assert_eq!(
+        (read(&out.join("etc/x")), read(&out.join("y"))),
+        (b"in".to_vec(), b"y".to_vec())
+    );
 }
 
 #[test]
@@ -351,23 +441,59 @@ fn a_symbolic_link_on_the_way_is_followed_within_the_layer() {
         .end();
     let layer = layer(&archive);
     let out = layer.unpacked();
-    assert_eq!((read(&out.join("target/a")), read(&out.join("target/b"))), (b"1".to_vec(), b"2".to_vec()));
-    let archive = Archive::default().link(EntryType::Symlink, "loop", "loop").file("loop/x", b"").end();
+    assert_eq!(
+        (read(&out.join("target/a")), read(&out.join("target/b"))),
+        (b"1".to_vec(), b"2".to_vec())
+    );
+    let archive = Archive::default()
+        .link(EntryType::Symlink, "loop", "loop")
+        .file("loop/x", b"")
+        .end();
     assert!(refusal(&archive).contains("too many symbolic links"));
 }
 
 #[test]
 fn what_contradicts_itself_is_refused_by_name() {
     let cases = [
-        (Archive::default().file("a", b"").file("a/b", b"").end(), "not a folder"),
-        (Archive::default().link(EntryType::Link, "a", "missing").end(), "does not have"),
-        (Archive::default().folder("d").link(EntryType::Link, "a", "d").end(), "hard link to a folder"),
+        (
+            Archive::default().file("a", b"").file("a/b", b"").end(),
+            "not a folder",
+        ),
+        (
+            Archive::default().link(EntryType::Link, "a", "missing").end(),
+            "does not have",
+        ),
+        (
+            Archive::default()
+                .folder("d")
+                .link(EntryType::Link, "a", "d")
+                .end(),
+            "hard link to a folder",
+        ),
         (Archive::default().file(".wh.", b"").end(), "whiteout of no name"),
-        (Archive::default().file(".wh...", b"").end(), "whiteout of no name"),
+        (
+            Archive::default().file(".wh...", b"").end(),
+            "whiteout of no name",
+        ),
         (Archive::default().file("/", b"").end(), "root of the layer"),
-        (Archive::default().link(EntryType::Symlink, "s", "").end(), "empty or too long"),
-        (Archive::default().pax(&[("path", "n".repeat(256).as_bytes())]).file("x", b"").end(), "longer than 255"),
-        (Archive::default().pax(&[("path", "a/".repeat(2500).as_bytes())]).file("x", b"").end(), "longer than 4095"),
+        (
+            Archive::default().link(EntryType::Symlink, "s", "").end(),
+            "empty or too long",
+        ),
+        (
+            Archive::default()
+                .pax(&[("path", "n".repeat(256).as_bytes())])
+                .file("x", b"")
+                .end(),
+            "longer than 255",
+        ),
+        (
+            Archive::default()
+                .pax(&[("path", "a/".repeat(2500).as_bytes())])
+                .file("x", b"")
+                .end(),
+            "longer than 4095",
+        ),
     ];
     for (archive, text) in cases {
         let refusal = refusal(&archive);
@@ -377,7 +503,11 @@ fn what_contradicts_itself_is_refused_by_name() {
 
 #[test]
 fn an_archive_cut_anywhere_is_truncated_or_ends_cleanly_but_is_never_something_else() {
-    let whole = Archive::default().pax(&[("uid", b"5")]).file("a", &[1; 700]).file("b", &[2; 10]).end();
+    let whole = Archive::default()
+        .pax(&[("uid", b"5")])
+        .file("a", &[1; 700])
+        .file("b", &[2; 10])
+        .end();
     for length in 0..whole.len() {
         match convert_with(&whole[..length], &Limits::default()) {
             Ok(_) => assert_eq!(length % 512, 0, "{length}"),
@@ -397,17 +527,47 @@ fn bytes_behind_the_end_mark_are_kept_for_the_digest() {
 
 #[test]
 fn limits_on_entries_names_and_size_hold() {
-    let limits = Limits { entries: 3, ..Limits::default() };
-    let archive = (0..4).fold(Archive::default(), |archive, index| archive.file(&format!("f{index}"), b"")).end();
-    assert!(matches!(convert_with(&archive, &limits), Err(LayerError::Limit(_))));
-    let limits = Limits { metadata: 100, ..Limits::default() };
-    let archive = Archive::default().file(&"n".repeat(90), b"").file(&"m".repeat(90), b"").end();
-    assert!(matches!(convert_with(&archive, &limits), Err(LayerError::Limit(_))));
-    let limits = Limits { layer: 64 << 10, ..Limits::default() };
+    let limits = Limits {
+        entries: 3,
+        ..Limits::default()
+    };
+    let archive = (0..4)
+        .fold(Archive::default(), |archive, index| {
+            archive.file(&format!("f{index}"), b"")
+        })
+        .end();
+    assert!(matches!(
+        convert_with(&archive, &limits),
+        Err(LayerError::Limit(_))
+    ));
+    let limits = Limits {
+        metadata: 100,
+        ..Limits::default()
+    };
+    let archive = Archive::default()
+        .file(&"n".repeat(90), b"")
+        .file(&"m".repeat(90), b"")
+        .end();
+    assert!(matches!(
+        convert_with(&archive, &limits),
+        Err(LayerError::Limit(_))
+    ));
+    let limits = Limits {
+        layer: 64 << 10,
+        ..Limits::default()
+    };
     let archive = Archive::default().file("f", &[1; 100_000]).end();
-    assert!(matches!(convert_with(&archive, &limits), Err(LayerError::Limit(_))));
-    let limits = Limits { free_disk: u64::MAX / 2, ..Limits::default() };
-    assert!(matches!(convert_with(&archive, &limits), Err(LayerError::Io(error)) if error.kind() == std::io::ErrorKind::StorageFull));
+    assert!(matches!(
+        convert_with(&archive, &limits),
+        Err(LayerError::Limit(_))
+    ));
+    let limits = Limits {
+        free_disk: u64::MAX / 2,
+        ..Limits::default()
+    };
+    assert!(
+        matches!(convert_with(&archive, &limits), Err(LayerError::Io(error)) if error.kind() == std::io::ErrorKind::StorageFull)
+    );
 }
 
 /// The archives that a real tar makes of a file with holes, in all the forms it knows.
@@ -419,7 +579,8 @@ fn files_with_holes_survive_in_every_form_of_gnu_tar() {
     let mut expected = vec![0; 5 << 20];
     for (offset, length) in [(8192, 100), (1 << 20, 5000), ((5 << 20) - 10, 10)] {
         expected[offset..offset + length].fill(b'd');
-        std::os::unix::fs::FileExt::write_all_at(&file, &expected[offset..offset + length], offset as u64).unwrap();
+        std::os::unix::fs::FileExt::write_all_at(&file, &expected[offset..offset + length], offset as u64)
+            .unwrap();
     }
     let many = folder.path().join("many");
     let file = std::fs::File::create(&many).unwrap();
@@ -432,12 +593,20 @@ fn files_with_holes_survive_in_every_form_of_gnu_tar() {
         &["--format=pax", "--sparse-version=0.1"],
         &["--format=pax", "--sparse-version=1.0"],
     ] {
-        let output =
-            Command::new("tar").args(format).args(["-S", "-C"]).arg(folder.path()).args(["-c", "holes", "many"]).output();
+        let output = Command::new("tar")
+            .args(format)
+            .args(["-S", "-C"])
+            .arg(folder.path())
+            .args(["-c", "holes", "many"])
+            .output();
         let archive = output.unwrap().stdout;
         assert!(archive.len() < 1 << 20);
         let layer = layer(&archive);
-        assert!(layer.length < 1 << 20, "{format:?}: holes take {} bytes", layer.length);
+        assert!(
+            layer.length < 1 << 20,
+            "{format:?}: holes take {} bytes",
+            layer.length
+        );
         let out = layer.unpacked();
         assert!(read(&out.join("holes")) == expected, "{format:?}");
         assert!(read(&out.join("many")) == read(&many), "{format:?}");
@@ -451,11 +620,19 @@ fn a_sparse_file_of_exabytes_takes_little() {
     data.resize(512, 0);
     data.extend_from_slice(b"abc");
     let archive = Archive::default()
-        .pax(&[("GNU.sparse.major", b"1"), ("GNU.sparse.minor", b"0"), ("GNU.sparse.name", b"big"), ("GNU.sparse.realsize", b"4611686018427387904")])
+        .pax(&[
+            ("GNU.sparse.major", b"1"),
+            ("GNU.sparse.minor", b"0"),
+            ("GNU.sparse.name", b"big"),
+            ("GNU.sparse.realsize", b"4611686018427387904"),
+        ])
         .file("x", &data)
         .end();
     // A chunk of such a file is larger than a layer may be.
-    assert!(matches!(convert_with(&archive, &Limits::default()), Err(LayerError::Limit(_))));
+    assert!(matches!(
+        convert_with(&archive, &Limits::default()),
+        Err(LayerError::Limit(_))
+    ));
 }
 
 #[derive(Clone, Debug)]

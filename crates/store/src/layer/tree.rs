@@ -14,7 +14,13 @@ const MAX_PATH: usize = 4095;
 /// Most symbolic links followed in one name, as in the kernel.
 const MAX_LINKS: usize = 40;
 /// What a folder has that the archive does not tell of.
-const IMPLIED: Attributes = Attributes { permissions: 0o755, user: 0, group: 0, seconds: 0, nanoseconds: 0 };
+const IMPLIED: Attributes = Attributes {
+    permissions: 0o755,
+    user: 0,
+    group: 0,
+    seconds: 0,
+    nanoseconds: 0,
+};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct DirectoryId(usize);
@@ -78,7 +84,10 @@ impl Spot {
 
     /// Another name in the same folder.
     pub(super) fn renamed(&self, name: &[u8]) -> Self {
-        Self { parent: self.parent, name: name.into() }
+        Self {
+            parent: self.parent,
+            name: name.into(),
+        }
     }
 }
 
@@ -114,9 +123,14 @@ impl Tree {
     /// missing, and symbolic links on the way are followed, both within the layer.
     pub(super) fn locate(&mut self, path: &[u8]) -> Result<Option<Spot>, LayerError> {
         let components = clean(path)?;
-        let Some((last, parents)) = components.split_last() else { return Ok(None) };
+        let Some((last, parents)) = components.split_last() else {
+            return Ok(None);
+        };
         let parent = self.walk(path, parents)?;
-        Ok(Some(Spot { parent, name: (*last).into() }))
+        Ok(Some(Spot {
+            parent,
+            name: (*last).into(),
+        }))
     }
 
     fn walk(&mut self, path: &[u8], parents: &[&[u8]]) -> Result<DirectoryId, LayerError> {
@@ -148,13 +162,23 @@ impl Tree {
                         pending.extend(parts.into_iter().rev().map(Box::from));
                     }
                     Some(LeafKind::Whiteout) => {
-                        let spot = Spot { parent: current, name };
+                        let spot = Spot {
+                            parent: current,
+                            name,
+                        };
                         current = self.make_directory(spot, IMPLIED, Xattrs::default())?;
                     }
                     _ => return Err(refused(path, "lies below something that is not a folder")),
                 },
                 None => {
-                    current = self.make_directory(Spot { parent: current, name }, IMPLIED, Xattrs::default())?;
+                    current = self.make_directory(
+                        Spot {
+                            parent: current,
+                            name,
+                        },
+                        IMPLIED,
+                        Xattrs::default(),
+                    )?;
                 }
             }
         }
@@ -221,13 +245,17 @@ impl Tree {
         };
         match found {
             Some(Node::Leaf(leaf)) => match self.leaves.get(leaf.0).map(|leaf| &leaf.kind) {
-                Some(LeafKind::Whiteout) | None => {
-                    Err(refused(name, "is a hard link to a file that the layer does not have"))
-                }
+                Some(LeafKind::Whiteout) | None => Err(refused(
+                    name,
+                    "is a hard link to a file that the layer does not have",
+                )),
                 Some(_) => Ok(leaf),
             },
             Some(Node::Directory(_)) => Err(refused(name, "is a hard link to a folder")),
-            None => Err(refused(name, "is a hard link to a file that the layer does not have")),
+            None => Err(refused(
+                name,
+                "is a hard link to a file that the layer does not have",
+            )),
         }
     }
 
@@ -257,7 +285,9 @@ impl Tree {
     pub(super) fn finish(mut self, writer: &mut Writer) -> Result<(), LayerError> {
         let live = self.live_directories();
         for id in live.iter().filter(|id| **id != ROOT) {
-            let Some(directory) = self.directory(*id) else { continue };
+            let Some(directory) = self.directory(*id) else {
+                continue;
+            };
             // The numbers are not known yet, but a length does not depend on them.
             let length = self.entries(directory).length();
             let nid = writer.reserve_directory(&directory.xattrs, length)?;
@@ -266,11 +296,23 @@ impl Tree {
             }
         }
         for id in &live {
-            let Some(directory) = self.directory(*id) else { continue };
-            let folders = directory.children.values().filter(|node| matches!(node, Node::Directory(_))).count();
+            let Some(directory) = self.directory(*id) else {
+                continue;
+            };
+            let folders = directory
+                .children
+                .values()
+                .filter(|node| matches!(node, Node::Directory(_)))
+                .count();
             let links = u32::try_from(folders).unwrap_or(u32::MAX).saturating_add(2);
             let entries = self.entries(directory);
-            writer.directory(directory.nid, directory.attributes, &directory.xattrs, links, &entries)?;
+            writer.directory(
+                directory.nid,
+                directory.attributes,
+                &directory.xattrs,
+                links,
+                &entries,
+            )?;
         }
         for leaf in self.leaves.iter().filter(|leaf| leaf.links > 1) {
             writer.set_links(leaf.nid, leaf.links)?;
@@ -279,13 +321,21 @@ impl Tree {
     }
 
     fn entries<'a>(&'a self, directory: &'a Directory) -> DirectoryEntries<'a> {
-        let parent = self.directory(directory.parent).map_or(Writer::ROOT, |parent| parent.nid);
+        let parent = self
+            .directory(directory.parent)
+            .map_or(Writer::ROOT, |parent| parent.nid);
         let children = directory.children.iter().filter_map(|(name, node)| {
             let child = match node {
-                Node::Directory(id) => Child { nid: self.directory(*id)?.nid, file_type: FileType::Directory },
+                Node::Directory(id) => Child {
+                    nid: self.directory(*id)?.nid,
+                    file_type: FileType::Directory,
+                },
                 Node::Leaf(id) => {
                     let leaf = self.leaves.get(id.0)?;
-                    Child { nid: leaf.nid, file_type: leaf.kind.file_type() }
+                    Child {
+                        nid: leaf.nid,
+                        file_type: leaf.kind.file_type(),
+                    }
                 }
             };
             Some((name.as_ref(), child))
@@ -322,7 +372,13 @@ impl Tree {
         }
         let id = DirectoryId(self.directories.len());
         let parent = spot.parent;
-        self.directories.push(Directory { attributes, xattrs, children: BTreeMap::new(), parent, nid: 0 });
+        self.directories.push(Directory {
+            attributes,
+            xattrs,
+            children: BTreeMap::new(),
+            parent,
+            nid: 0,
+        });
         self.insert(spot, Node::Directory(id))?;
         Ok(id)
     }
@@ -355,10 +411,9 @@ impl Tree {
     }
 
     fn charge(&mut self, bytes: usize) -> Result<(), LayerError> {
-        self.metadata_left = self
-            .metadata_left
-            .checked_sub(bytes)
-            .ok_or_else(|| LayerError::Limit("its names take more memory than a layer may have".to_owned()))?;
+        self.metadata_left = self.metadata_left.checked_sub(bytes).ok_or_else(|| {
+            LayerError::Limit("its names take more memory than a layer may have".to_owned())
+        })?;
         Ok(())
     }
 

@@ -56,11 +56,17 @@ impl Download<'_> {
                 }
                 Err(RequestError::Passing(error, after)) => {
                     let tell = |wait: std::time::Duration| tell(Step::Retrying(wait.as_secs().max(1)));
-                    retries.next(error, after, tell).await.map_err(RequestError::into_store)?;
+                    retries
+                        .next(error, after, tell)
+                        .await
+                        .map_err(RequestError::into_store)?;
                 }
                 Err(RequestError::Down(error)) => {
                     let tell = |wait: std::time::Duration| tell(Step::Retrying(wait.as_secs().max(1)));
-                    retries.next(error, None, tell).await.map_err(RequestError::into_store)?;
+                    retries
+                        .next(error, None, tell)
+                        .await
+                        .map_err(RequestError::into_store)?;
                 }
                 Err(error) => return Err(error.into_store()),
             }
@@ -81,13 +87,20 @@ impl Download<'_> {
             let start = range_start(&response);
             if start != Some(*offset) {
                 let reason = "it answers a range request with another range";
-                return Err(RequestError::Final(StoreError::invalid(self.url.as_str(), reason)));
+                return Err(RequestError::Final(StoreError::invalid(
+                    self.url.as_str(),
+                    reason,
+                )));
             }
             0
         } else {
             *offset
         };
-        while let Some(mut chunk) = response.chunk().await.map_err(|error| unreachable(&self.url, error))? {
+        while let Some(mut chunk) = response
+            .chunk()
+            .await
+            .map_err(|error| unreachable(&self.url, error))?
+        {
             let skipped = usize::try_from(skip).unwrap_or(usize::MAX).min(chunk.len());
             skip -= skipped as u64;
             let chunk = chunk.split_off(skipped);
@@ -105,7 +118,10 @@ impl Download<'_> {
             return Ok(Received::Everything);
         }
         let reason = format!("the layer ended after {offset} of {} bytes", self.size);
-        let error = StoreError::Unreachable { url: super::session::shown(&self.url), reason };
+        let error = StoreError::Unreachable {
+            url: super::session::shown(&self.url),
+            reason,
+        };
         Err(RequestError::Passing(error, None))
     }
 }
@@ -119,5 +135,11 @@ enum Received {
 /// The first byte of `Content-Range: bytes first-last/length`.
 fn range_start(response: &Response) -> Option<u64> {
     let range = response.headers().get("content-range")?.to_str().ok()?;
-    range.strip_prefix("bytes ")?.split('-').next()?.trim().parse().ok()
+    range
+        .strip_prefix("bytes ")?
+        .split('-')
+        .next()?
+        .trim()
+        .parse()
+        .ok()
 }

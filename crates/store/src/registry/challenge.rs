@@ -7,7 +7,11 @@ const MAX_LENGTH: usize = 8192;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Challenge {
     /// A token from `realm`.
-    Bearer { realm: String, service: Option<String>, scope: Option<String> },
+    Bearer {
+        realm: String,
+        service: Option<String>,
+        scope: Option<String>,
+    },
     /// Name and password.
     Basic,
 }
@@ -26,11 +30,17 @@ fn parse(header: &str) -> Vec<Challenge> {
         let (parameters, after) = parameters(after);
         let get = |name: &str| {
             let found = parameters.iter().find(|(key, _)| key.eq_ignore_ascii_case(name));
-            found.map(|(_, value)| value.clone()).filter(|value| !value.is_empty())
+            found
+                .map(|(_, value)| value.clone())
+                .filter(|value| !value.is_empty())
         };
         if scheme.eq_ignore_ascii_case("bearer") {
             if let Some(realm) = get("realm") {
-                found.push(Challenge::Bearer { realm, service: get("service"), scope: get("scope") });
+                found.push(Challenge::Bearer {
+                    realm,
+                    service: get("service"),
+                    scope: get("scope"),
+                });
             }
         } else if scheme.eq_ignore_ascii_case("basic") {
             found.push(Challenge::Basic);
@@ -45,7 +55,9 @@ fn parameters(mut rest: &str) -> (Vec<(String, String)>, &str) {
     let mut parameters = Vec::new();
     loop {
         let start = rest.trim_start_matches([' ', '\t', ',']);
-        let Some((name, after)) = token(start) else { return (parameters, start) };
+        let Some((name, after)) = token(start) else {
+            return (parameters, start);
+        };
         let Some(after) = after.trim_start_matches([' ', '\t']).strip_prefix('=') else {
             return (parameters, start);
         };

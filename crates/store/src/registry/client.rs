@@ -40,15 +40,30 @@ impl<'a> Client<'a> {
             let base = format!("{}/v2/{path}/", base.trim_end_matches('/'));
             let url = Url::parse(&base).map_err(|error| StoreError::invalid(base, error))?;
             let transport = transport.clone();
-            Ok::<_, StoreError>(Session::new(transport, url, path, credentials.cloned(), config.patience))
+            Ok::<_, StoreError>(Session::new(
+                transport,
+                url,
+                path,
+                credentials.cloned(),
+                config.patience,
+            ))
         };
         let mut sessions = Vec::new();
-        for mirror in config.mirrors.iter().filter(|mirror| mirror.domain == reference.domain()) {
+        for mirror in config
+            .mirrors
+            .iter()
+            .filter(|mirror| mirror.domain == reference.domain())
+        {
             for url in &mirror.urls {
-                let host = Url::parse(url).ok().and_then(|url| Some(url.host_str()?.to_owned()));
+                let host = Url::parse(url)
+                    .ok()
+                    .and_then(|url| Some(url.host_str()?.to_owned()));
                 let plain = url.starts_with("http://");
                 let host = host.unwrap_or_default();
-                if plain && !is_loopback_host(&host) && !is_insecure(config, url.trim_start_matches("http://")) {
+                if plain
+                    && !is_loopback_host(&host)
+                    && !is_insecure(config, url.trim_start_matches("http://"))
+                {
                     return Err(StoreError::PlainHttp(url.clone()));
                 }
                 // The credentials are the registry's, not the mirror's.
@@ -65,7 +80,11 @@ impl<'a> Client<'a> {
             sessions.push(session(&format!("http://{host}"), credentials)?);
         }
         sessions.push(session(&format!("https://{host}"), credentials)?);
-        Ok(Self { reference, sessions, config })
+        Ok(Self {
+            reference,
+            sessions,
+            config,
+        })
     }
 
     /// The manifest or index of the reference, and the host that gave it.
@@ -98,16 +117,28 @@ impl<'a> Client<'a> {
     }
 
     /// A manifest of the same repository by its digest.
-    pub(crate) async fn manifest_by_digest(&self, session: &Session, digest: &Digest) -> Result<Fetched, StoreError> {
+    pub(crate) async fn manifest_by_digest(
+        &self,
+        session: &Session,
+        digest: &Digest,
+    ) -> Result<Fetched, StoreError> {
         let path = format!("manifests/{digest}");
         let fetched = self.manifest(session, &path, Some(digest)).await;
         fetched.map_err(|error| self.explain(error).0)
     }
 
     /// A small blob, whole.
-    pub(crate) async fn blob(&self, session: &Session, digest: &Digest, limit: u64) -> Result<Vec<u8>, StoreError> {
+    pub(crate) async fn blob(
+        &self,
+        session: &Session,
+        digest: &Digest,
+        limit: u64,
+    ) -> Result<Vec<u8>, StoreError> {
         let url = self.blob_url(session, digest)?;
-        let (_, bytes) = session.get(&url, &[], limit).await.map_err(|error| self.explain(error).0)?;
+        let (_, bytes) = session
+            .get(&url, &[], limit)
+            .await
+            .map_err(|error| self.explain(error).0)?;
         check(self.reference, digest, &bytes)?;
         Ok(bytes)
     }
@@ -131,7 +162,11 @@ impl<'a> Client<'a> {
             check(self.reference, digest, &bytes).map_err(RequestError::Final)?;
         }
         let content_type = text("content-type").unwrap_or_default().to_owned();
-        Ok(Fetched { digest: Digest::of(&bytes), bytes, content_type })
+        Ok(Fetched {
+            digest: Digest::of(&bytes),
+            bytes,
+            content_type,
+        })
     }
 
     /// The error to show, in Docker's words where it has them, and whether a registry really answered.
@@ -155,10 +190,18 @@ impl<'a> Client<'a> {
         let familiar = self.reference.familiar();
         let denied = |message: &str| {
             let code = refusal.code.to_ascii_lowercase();
-            let text = if code.is_empty() { message.to_owned() } else { format!("{code}: {message}") };
+            let text = if code.is_empty() {
+                message.to_owned()
+            } else {
+                format!("{code}: {message}")
+            };
             StoreError::AccessDenied(self.reference.familiar_name(), text)
         };
-        let message = if refusal.message.is_empty() { "requested access to the resource is denied" } else { &refusal.message };
+        let message = if refusal.message.is_empty() {
+            "requested access to the resource is denied"
+        } else {
+            &refusal.message
+        };
         match (refusal.status, refusal.code.as_str()) {
             (_, "MANIFEST_UNKNOWN") => StoreError::ManifestUnknown(familiar),
             (_, "NAME_UNKNOWN" | "DENIED" | "UNAUTHORIZED") => denied(message),
@@ -172,7 +215,10 @@ impl<'a> Client<'a> {
 fn is_insecure(config: &StoreConfig, host: &str) -> bool {
     let host = host.split('/').next().unwrap_or_default();
     let name = host.split(':').next().unwrap_or_default();
-    config.insecure_registries.iter().any(|insecure| insecure == host || insecure == name)
+    config
+        .insecure_registries
+        .iter()
+        .any(|insecure| insecure == host || insecure == name)
 }
 
 fn check(reference: &Reference, wanted: &Digest, bytes: &[u8]) -> Result<(), StoreError> {
@@ -180,5 +226,9 @@ fn check(reference: &Reference, wanted: &Digest, bytes: &[u8]) -> Result<(), Sto
     if found == *wanted {
         return Ok(());
     }
-    Err(StoreError::WrongDigest { subject: reference.familiar(), wanted: wanted.clone(), found })
+    Err(StoreError::WrongDigest {
+        subject: reference.familiar(),
+        wanted: wanted.clone(),
+        found,
+    })
 }

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue, LOCATION, RANGE, RETRY_AFTER, WWW_AUTHENTICATE};
+use reqwest::header::{
+    ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue, LOCATION, RANGE, RETRY_AFTER, WWW_AUTHENTICATE,
+};
 use reqwest::{Response, StatusCode, Url};
 use serde::Deserialize;
 use tokio::sync::Mutex;
@@ -73,12 +75,21 @@ impl Session {
         patience: Patience,
     ) -> Self {
         let authorization = Mutex::new(None);
-        Self { transport, base, repository: repository.to_owned(), credentials, patience, authorization }
+        Self {
+            transport,
+            base,
+            repository: repository.to_owned(),
+            credentials,
+            patience,
+            authorization,
+        }
     }
 
     /// The URL of something in the repository: `manifests/latest`.
     pub(crate) fn url(&self, path: &str) -> Result<Url, StoreError> {
-        self.base.join(path).map_err(|error| StoreError::invalid(path, error))
+        self.base
+            .join(path)
+            .map_err(|error| StoreError::invalid(path, error))
     }
 
     /// Headers and body of a successful answer to `GET url`, with tries again after passing failures.
@@ -105,7 +116,12 @@ impl Session {
     }
 
     /// One try, from byte `offset` on. Answers authentication challenges and follows redirects.
-    pub(crate) async fn get_once(&self, url: &Url, accept: &[&str], offset: u64) -> Result<Response, RequestError> {
+    pub(crate) async fn get_once(
+        &self,
+        url: &Url,
+        accept: &[&str],
+        offset: u64,
+    ) -> Result<Response, RequestError> {
         let mut headers = HeaderMap::new();
         if !accept.is_empty() {
             headers.insert(ACCEPT, header(&accept.join(", "))?);
@@ -142,16 +158,25 @@ impl Session {
             if let Some(authorization) = authorization.filter(|_| current.origin() == self.base.origin()) {
                 request = request.header(AUTHORIZATION, authorization.clone());
             }
-            let response = request.send().await.map_err(|error| unreachable(&current, error))?;
+            let response = request
+                .send()
+                .await
+                .map_err(|error| unreachable(&current, error))?;
             if !response.status().is_redirection() || response.status() == StatusCode::NOT_MODIFIED {
                 return Ok(response);
             }
-            let target = response.headers().get(LOCATION).and_then(|target| target.to_str().ok());
-            let target = target.and_then(|target| current.join(target).ok()).ok_or_else(|| {
-                RequestError::Final(StoreError::invalid(current.as_str(), "it redirects to nowhere"))
-            })?;
+            let target = response
+                .headers()
+                .get(LOCATION)
+                .and_then(|target| target.to_str().ok());
+            let target = target
+                .and_then(|target| current.join(target).ok())
+                .ok_or_else(|| {
+                    RequestError::Final(StoreError::invalid(current.as_str(), "it redirects to nowhere"))
+                })?;
             let secure = target.scheme() == "https";
-            let still_plain = target.scheme() == "http" && (current.scheme() == "http" || is_loopback(&target));
+            let still_plain =
+                target.scheme() == "http" && (current.scheme() == "http" || is_loopback(&target));
             if !secure && !still_plain {
                 return Err(RequestError::Final(StoreError::PlainHttp(shown(&target))));
             }
@@ -175,18 +200,22 @@ impl Session {
         let credentials = self.credentials.as_ref();
         let authorization = match challenge {
             Challenge::Basic => {
-                let Some(credentials) = credentials.filter(|who| !who.username.is_empty()) else { return Ok(None) };
+                let Some(credentials) = credentials.filter(|who| !who.username.is_empty()) else {
+                    return Ok(None);
+                };
                 basic(credentials)?
             }
-            Challenge::Bearer { realm, service, scope } => {
-                match credentials.and_then(|who| who.registry_token.clone()) {
-                    Some(token) => sensitive(&format!("Bearer {token}"))?,
-                    None => {
-                        let token = self.token(&realm, service.as_deref(), scope.as_deref()).await?;
-                        sensitive(&format!("Bearer {token}"))?
-                    }
+            Challenge::Bearer {
+                realm,
+                service,
+                scope,
+            } => match credentials.and_then(|who| who.registry_token.clone()) {
+                Some(token) => sensitive(&format!("Bearer {token}"))?,
+                None => {
+                    let token = self.token(&realm, service.as_deref(), scope.as_deref()).await?;
+                    sensitive(&format!("Bearer {token}"))?
                 }
-            }
+            },
         };
         if before.as_ref() == Some(&authorization) {
             return Ok(None);
@@ -196,19 +225,31 @@ impl Session {
     }
 
     /// Fetches a token (Docker's token specification; with an identity token, its OAuth2 variant).
-    async fn token(&self, realm: &str, service: Option<&str>, scope: Option<&str>) -> Result<String, RequestError> {
+    async fn token(
+        &self,
+        realm: &str,
+        service: Option<&str>,
+        scope: Option<&str>,
+    ) -> Result<String, RequestError> {
         let refused = |reason: &str| RequestError::Final(StoreError::invalid(realm, reason));
         let mut url = Url::parse(realm).map_err(|_| refused("its token server has a malformed address"))?;
-        let plain_allowed = is_loopback(&url) || (self.base.scheme() == "http" && url.origin() == self.base.origin());
+        let plain_allowed =
+            is_loopback(&url) || (self.base.scheme() == "http" && url.origin() == self.base.origin());
         if url.scheme() != "https" && !(url.scheme() == "http" && plain_allowed) {
-            return Err(refused("its token server must be reached by HTTPS, or the password would be readable"));
+            return Err(refused(
+                "its token server must be reached by HTTPS, or the password would be readable",
+            ));
         }
         let own_scope = format!("repository:{}:pull", self.repository);
         let scope = scope.unwrap_or(&own_scope);
-        let identity = self.credentials.as_ref().and_then(|who| who.identity_token.as_deref());
+        let identity = self
+            .credentials
+            .as_ref()
+            .and_then(|who| who.identity_token.as_deref());
         let request = match identity {
             Some(identity) => {
-                let mut form = Url::parse("form:").map_err(|_| refused("its token server cannot be asked"))?;
+                let mut form =
+                    Url::parse("form:").map_err(|_| refused("its token server cannot be asked"))?;
                 form.query_pairs_mut()
                     .append_pair("grant_type", "refresh_token")
                     .append_pair("service", service.unwrap_or_default())
@@ -217,7 +258,11 @@ impl Session {
                     .append_pair("refresh_token", identity);
                 let body = form.query().unwrap_or_default().to_owned();
                 let kind = "application/x-www-form-urlencoded";
-                self.transport.http.post(url.clone()).header("content-type", kind).body(body)
+                self.transport
+                    .http
+                    .post(url.clone())
+                    .header("content-type", kind)
+                    .body(body)
             }
             None => {
                 let credentials = self.credentials.as_ref().filter(|who| !who.username.is_empty());
@@ -248,7 +293,10 @@ impl Session {
         }
         let answer: Answer =
             serde_json::from_slice(&bytes).map_err(|_| refused("its token server's answer is malformed"))?;
-        let token = answer.token.or(answer.access_token).filter(|token| !token.is_empty());
+        let token = answer
+            .token
+            .or(answer.access_token)
+            .filter(|token| !token.is_empty());
         token.ok_or_else(|| refused("its token server gave no token"))
     }
 
@@ -258,7 +306,10 @@ impl Session {
         if status.is_success() {
             return Ok(response);
         }
-        let after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+        let after = response
+            .headers()
+            .get(RETRY_AFTER)
+            .and_then(|value| value.to_str().ok()?.parse().ok());
         let after = after.map(|seconds| Duration::from_secs(seconds).min(MAX_RETRY_AFTER));
         let refusal = Refusal::read(status, response).await;
         if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
@@ -283,21 +334,36 @@ impl Refusal {
             message: String,
         }
         let bytes = body(response, MAX_ERROR_BODY).await.unwrap_or_default();
-        let first = serde_json::from_slice::<Errors>(&bytes).ok().and_then(|errors| errors.errors.into_iter().next());
+        let first = serde_json::from_slice::<Errors>(&bytes)
+            .ok()
+            .and_then(|errors| errors.errors.into_iter().next());
         let (code, message) = first.map(|one| (one.code, one.message)).unwrap_or_default();
         let printable = |text: String| text.chars().filter(|char| !char.is_control()).take(300).collect();
-        Self { status, code: printable(code), message: printable(message) }
+        Self {
+            status,
+            code: printable(code),
+            message: printable(message),
+        }
     }
 
     fn into_store(self, url: &Url) -> StoreError {
-        let detail = if self.message.is_empty() { String::new() } else { format!(" ({})", self.message) };
+        let detail = if self.message.is_empty() {
+            String::new()
+        } else {
+            format!(" ({})", self.message)
+        };
         let advice = match self.status {
             StatusCode::TOO_MANY_REQUESTS => "wait a while or log in, then try again",
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => "log in with an account that may pull",
             status if status.is_server_error() => "try again later",
             _ => "check the name of the image and the registry",
         };
-        StoreError::Registry { url: shown(url), status: self.status.as_u16(), detail, advice }
+        StoreError::Registry {
+            url: shown(url),
+            status: self.status.as_u16(),
+            detail,
+            advice,
+        }
     }
 }
 
@@ -305,7 +371,10 @@ impl Refusal {
 pub(crate) async fn body(mut response: Response, limit: u64) -> Result<Vec<u8>, RequestError> {
     let url = response.url().clone();
     let too_long = || {
-        RequestError::Final(StoreError::invalid(shown(&url), format!("its answer is over the limit of {limit} bytes")))
+        RequestError::Final(StoreError::invalid(
+            shown(&url),
+            format!("its answer is over the limit of {limit} bytes"),
+        ))
     };
     if response.content_length().is_some_and(|length| length > limit) {
         return Err(too_long());
@@ -323,9 +392,20 @@ pub(crate) async fn body(mut response: Response, limit: u64) -> Result<Vec<u8>, 
 /// A failure of the network.
 pub(crate) fn unreachable(url: &Url, error: reqwest::Error) -> RequestError {
     let down = error.is_connect();
-    let reason = if error.is_timeout() { "no answer in time".to_owned() } else { chain(&error.without_url()) };
-    let error = StoreError::Unreachable { url: shown(url), reason };
-    if down { RequestError::Down(error) } else { RequestError::Passing(error, None) }
+    let reason = if error.is_timeout() {
+        "no answer in time".to_owned()
+    } else {
+        chain(&error.without_url())
+    };
+    let error = StoreError::Unreachable {
+        url: shown(url),
+        reason,
+    };
+    if down {
+        RequestError::Down(error)
+    } else {
+        RequestError::Passing(error, None)
+    }
 }
 
 /// Counts tries and waits between them, longer each time.
@@ -337,7 +417,11 @@ pub(crate) struct Retries {
 
 impl Retries {
     pub(crate) fn new(patience: &Patience) -> Self {
-        Self { patience: *patience, wait: patience.back_off, left: patience.retries }
+        Self {
+            patience: *patience,
+            wait: patience.back_off,
+            left: patience.retries,
+        }
     }
 
     /// Progress was made: the count begins anew.
@@ -352,7 +436,9 @@ impl Retries {
         after: Option<Duration>,
         tell: impl FnOnce(Duration),
     ) -> Result<(), RequestError> {
-        let Some(left) = self.left.checked_sub(1) else { return Err(RequestError::Passing(error, after)) };
+        let Some(left) = self.left.checked_sub(1) else {
+            return Err(RequestError::Passing(error, after));
+        };
         self.left = left;
         let wait = after.unwrap_or(self.wait);
         self.wait = self.wait.saturating_mul(2);
@@ -373,7 +459,10 @@ pub(crate) fn shown(url: &Url) -> String {
 }
 
 fn basic(credentials: &Credentials) -> Result<HeaderValue, RequestError> {
-    sensitive(&format!("Basic {}", base64(format!("{}:{}", credentials.username, credentials.password).as_bytes())))
+    sensitive(&format!(
+        "Basic {}",
+        base64(format!("{}:{}", credentials.username, credentials.password).as_bytes())
+    ))
 }
 
 fn sensitive(text: &str) -> Result<HeaderValue, RequestError> {
@@ -383,8 +472,12 @@ fn sensitive(text: &str) -> Result<HeaderValue, RequestError> {
 }
 
 fn header(text: &str) -> Result<HeaderValue, RequestError> {
-    HeaderValue::from_str(text)
-        .map_err(|_| RequestError::Final(StoreError::invalid("the request", "a header has characters that it may not")))
+    HeaderValue::from_str(text).map_err(|_| {
+        RequestError::Final(StoreError::invalid(
+            "the request",
+            "a header has characters that it may not",
+        ))
+    })
 }
 
 /// RFC 4648, with padding.
@@ -393,7 +486,11 @@ fn base64(bytes: &[u8]) -> String {
     let mut text = String::new();
     for group in bytes.chunks(3) {
         let mut padded = [0_u8; 4];
-        padded.iter_mut().skip(1).zip(group).for_each(|(slot, byte)| *slot = *byte);
+        padded
+            .iter_mut()
+            .skip(1)
+            .zip(group)
+            .for_each(|(slot, byte)| *slot = *byte);
         let word = u32::from_be_bytes(padded);
         for place in 0..4 {
             let index = (word >> (18 - 6 * place)) & 63;

@@ -48,10 +48,19 @@ impl<'a> Header<'a> {
         let stored = header.number(148, 8)?;
         // The checksum counts its own field as spaces. Some old writers summed signed bytes.
         let counted = |index: usize, byte: u8| if (148..156).contains(&index) { b' ' } else { byte };
-        let bytes = || block.iter().enumerate().map(|(index, byte)| counted(index, *byte));
+        let bytes = || {
+            block
+                .iter()
+                .enumerate()
+                .map(|(index, byte)| counted(index, *byte))
+        };
         let unsigned: i64 = bytes().map(i64::from).sum();
         let signed: i64 = bytes().map(|byte| i64::from(byte as i8)).sum();
-        if stored == unsigned || stored == signed { Ok(header) } else { Err("its header has a wrong checksum") }
+        if stored == unsigned || stored == signed {
+            Ok(header)
+        } else {
+            Err("its header has a wrong checksum")
+        }
     }
 
     pub(super) fn kind(&self) -> Result<HeaderKind, &'static str> {
@@ -76,8 +85,16 @@ impl<'a> Header<'a> {
 
     pub(super) fn name(&self) -> Vec<u8> {
         let name = self.text(0, 100);
-        let prefix = if self.format() == Format::Ustar { self.text(345, 155) } else { &[] };
-        if prefix.is_empty() { name.to_vec() } else { [prefix, b"/", name].concat() }
+        let prefix = if self.format() == Format::Ustar {
+            self.text(345, 155)
+        } else {
+            &[]
+        };
+        if prefix.is_empty() {
+            name.to_vec()
+        } else {
+            [prefix, b"/", name].concat()
+        }
     }
 
     pub(super) fn link_name(&self) -> &'a [u8] {
@@ -106,7 +123,11 @@ impl<'a> Header<'a> {
 
     /// Major and minor number.
     pub(super) fn device(&self) -> Result<(i64, i64), &'static str> {
-        if self.format() == Format::Old { Ok((0, 0)) } else { Ok((self.number(329, 8)?, self.number(337, 8)?)) }
+        if self.format() == Format::Old {
+            Ok((0, 0))
+        } else {
+            Ok((self.number(329, 8)?, self.number(337, 8)?))
+        }
     }
 
     /// The bytes of GNU's old sparse map in the header, whether the map goes on in extension blocks, and the
@@ -159,7 +180,10 @@ pub(super) fn number(field: &[u8]) -> Result<i64, &'static str> {
             let start = if negative { -1_i128 } else { 0 };
             let mut value = start << 8 | i128::from(first);
             for byte in rest {
-                value = value.checked_mul(256).and_then(|value| value.checked_add(i128::from(*byte))).ok_or(WRONG)?;
+                value = value
+                    .checked_mul(256)
+                    .and_then(|value| value.checked_add(i128::from(*byte)))
+                    .ok_or(WRONG)?;
             }
             i64::try_from(value).map_err(|_| WRONG)
         }
@@ -169,7 +193,10 @@ pub(super) fn number(field: &[u8]) -> Result<i64, &'static str> {
             let mut value = 0_i64;
             for digit in digits {
                 let digit = digit.checked_sub(b'0').filter(|digit| *digit < 8).ok_or(WRONG)?;
-                value = value.checked_mul(8).and_then(|value| value.checked_add(digit.into())).ok_or(WRONG)?;
+                value = value
+                    .checked_mul(8)
+                    .and_then(|value| value.checked_add(digit.into()))
+                    .ok_or(WRONG)?;
             }
             Ok(value)
         }
@@ -187,9 +214,17 @@ mod tests {
         assert_eq!(number(b"0000755\0"), Ok(0o755));
         assert_eq!(number(b"   755 \0"), Ok(0o755));
         assert_eq!(number(b"\0\0\0\0\0\0\0\0"), Ok(0));
-        assert_eq!(number(&[0x80, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 1]), Ok((2 << 24) + 1));
+        assert_eq!(
+            number(&[0x80, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 1]),
+            Ok((2 << 24) + 1)
+        );
         assert_eq!(number(&[0xff; 12]), Ok(-1));
-        assert!(number(&[0x80, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]).is_err());
+        assert!(
+            number(&[
+                0x80, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff
+            ])
+            .is_err()
+        );
         assert!(number(b"0000855\0").is_err());
         assert!(number(b"-000055\0").is_err());
     }

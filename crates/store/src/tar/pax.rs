@@ -48,7 +48,13 @@ impl Extensions {
         if let Some(key) = key.strip_prefix(b"GNU.sparse.".as_slice()) {
             return self.sparse.record(key, value);
         }
-        let number = || if value.is_empty() { Ok(None) } else { decimal(value).map(Some) };
+        let number = || {
+            if value.is_empty() {
+                Ok(None)
+            } else {
+                decimal(value).map(Some)
+            }
+        };
         let text = || match value {
             [] => Ok(None),
             value if value.contains(&0) => Err("it has a NUL in its name"),
@@ -60,7 +66,13 @@ impl Extensions {
             b"size" => self.size = number()?,
             b"uid" => self.user = number()?,
             b"gid" => self.group = number()?,
-            b"mtime" => self.modified = if value.is_empty() { None } else { Some(time(value)?) },
+            b"mtime" => {
+                self.modified = if value.is_empty() {
+                    None
+                } else {
+                    Some(time(value)?)
+                }
+            }
             _ => {}
         }
         Ok(())
@@ -74,8 +86,14 @@ pub(super) fn decimal(digits: &[u8]) -> Result<i64, &'static str> {
     }
     let mut value = 0_i64;
     for digit in digits {
-        let digit = digit.checked_sub(b'0').filter(|digit| *digit < 10).ok_or(MALFORMED)?;
-        value = value.checked_mul(10).and_then(|value| value.checked_add(digit.into())).ok_or(MALFORMED)?;
+        let digit = digit
+            .checked_sub(b'0')
+            .filter(|digit| *digit < 10)
+            .ok_or(MALFORMED)?;
+        value = value
+            .checked_mul(10)
+            .and_then(|value| value.checked_add(digit.into()))
+            .ok_or(MALFORMED)?;
     }
     Ok(value)
 }

@@ -2,10 +2,10 @@
 
 use std::io::{self, BufRead, Read};
 
+use super::BLOCK;
 use super::header::{EntryKind, Header, HeaderKind, until_nul};
 use super::pax::Extensions;
 use super::sparse::{self, MapError};
-use super::BLOCK;
 use crate::erofs::{Attributes, Extent};
 use crate::error::LayerError;
 
@@ -46,7 +46,13 @@ pub(crate) struct Reader<R> {
 
 impl<R: BufRead> Reader<R> {
     pub(crate) fn new(source: R) -> Self {
-        Self { source, position: 0, remaining: 0, padding: 0, raw: Vec::new() }
+        Self {
+            source,
+            position: 0,
+            remaining: 0,
+            padding: 0,
+            raw: Vec::new(),
+        }
     }
 
     /// The bytes since the last call that are not data of an entry, in order.
@@ -75,8 +81,13 @@ impl<R: BufRead> Reader<R> {
         let (mut long_name, mut long_link) = (None, None);
         for _ in 0..MAX_EXTENSIONS {
             let offset = self.position;
-            let malformed = |reason: &str| LayerError::Entry { offset, reason: reason.to_owned() };
-            let Some(block) = self.header_block()? else { return Ok(None) };
+            let malformed = |reason: &str| LayerError::Entry {
+                offset,
+                reason: reason.to_owned(),
+            };
+            let Some(block) = self.header_block()? else {
+                return Ok(None);
+            };
             let header = Header::parse(&block).map_err(malformed)?;
             let size = header.size().map_err(malformed)?;
             let size = u64::try_from(size).map_err(|_| malformed("its size is negative"))?;
@@ -89,8 +100,12 @@ impl<R: BufRead> Reader<R> {
                     // Docker ignores them too.
                     self.extension(size, offset)?;
                 }
-                HeaderKind::GnuLongName => long_name = Some(until_nul(&self.extension(size, offset)?).to_vec()),
-                HeaderKind::GnuLongLink => long_link = Some(until_nul(&self.extension(size, offset)?).to_vec()),
+                HeaderKind::GnuLongName => {
+                    long_name = Some(until_nul(&self.extension(size, offset)?).to_vec())
+                }
+                HeaderKind::GnuLongLink => {
+                    long_link = Some(until_nul(&self.extension(size, offset)?).to_vec())
+                }
                 HeaderKind::Entry(kind) => {
                     extensions.name = long_name.or(extensions.name);
                     extensions.link_name = long_link.or(extensions.link_name);
@@ -103,11 +118,17 @@ impl<R: BufRead> Reader<R> {
                 }
             }
         }
-        Err(LayerError::Entry { offset: self.position, reason: "it has too many extension headers".to_owned() })
+        Err(LayerError::Entry {
+            offset: self.position,
+            reason: "it has too many extension headers".to_owned(),
+        })
     }
 
     /// Hands out the bytes behind the archive's end in pieces, as raw.
-    pub(crate) fn drain(&mut self, mut raw: impl FnMut(&[u8]) -> Result<(), LayerError>) -> Result<(), LayerError> {
+    pub(crate) fn drain(
+        &mut self,
+        mut raw: impl FnMut(&[u8]) -> Result<(), LayerError>,
+    ) -> Result<(), LayerError> {
         raw(&self.take_raw())?;
         loop {
             let bytes = self.source.fill_buf()?;
@@ -127,11 +148,16 @@ impl<R: BufRead> Reader<R> {
         extensions: Extensions,
         offset: u64,
     ) -> Result<Entry, LayerError> {
-        let malformed = |reason: &str| LayerError::Entry { offset, reason: reason.to_owned() };
+        let malformed = |reason: &str| LayerError::Entry {
+            offset,
+            reason: reason.to_owned(),
+        };
         let mut entry = plain_entry(header, kind, &extensions).map_err(malformed)?;
         entry.xattrs = extensions.xattrs;
         entry.name = extensions.name.unwrap_or_else(|| header.name());
-        entry.link_name = extensions.link_name.unwrap_or_else(|| header.link_name().to_vec());
+        entry.link_name = extensions
+            .link_name
+            .unwrap_or_else(|| header.link_name().to_vec());
         self.expect_data(entry.size, offset)?;
         if kind == EntryKind::Regular {
             let mut sparse = extensions.sparse;
@@ -165,7 +191,10 @@ impl<R: BufRead> Reader<R> {
         extensions: Extensions,
         offset: u64,
     ) -> Result<Entry, LayerError> {
-        let malformed = |reason: &str| LayerError::Entry { offset, reason: reason.to_owned() };
+        let malformed = |reason: &str| LayerError::Entry {
+            offset,
+            reason: reason.to_owned(),
+        };
         let mut entry = plain_entry(header, EntryKind::Regular, &extensions).map_err(malformed)?;
         entry.xattrs = extensions.xattrs;
         entry.name = extensions.name.unwrap_or_else(|| header.name());
@@ -187,7 +216,9 @@ impl<R: BufRead> Reader<R> {
 
     /// The pieces of a sparse file must account for all its data.
     fn check_sparse(&self, length: u64, pieces: &[Extent], offset: u64) -> Result<(), LayerError> {
-        let sum = pieces.iter().try_fold(0_u64, |sum, piece| sum.checked_add(piece.length));
+        let sum = pieces
+            .iter()
+            .try_fold(0_u64, |sum, piece| sum.checked_add(piece.length));
         if sum == Some(self.remaining) && i64::try_from(length).is_ok() {
             Ok(())
         } else {
@@ -198,7 +229,10 @@ impl<R: BufRead> Reader<R> {
 
     fn expect_data(&mut self, size: u64, offset: u64) -> Result<(), LayerError> {
         if i64::try_from(size).is_err() {
-            return Err(LayerError::Entry { offset, reason: "its size is out of range".to_owned() });
+            return Err(LayerError::Entry {
+                offset,
+                reason: "its size is out of range".to_owned(),
+            });
         }
         self.remaining = size;
         self.padding = padding(size);
@@ -218,21 +252,29 @@ impl<R: BufRead> Reader<R> {
         if read < whole {
             return Err(LayerError::Truncated);
         }
-        Ok(self.raw.get(start..).and_then(|bytes| bytes.get(..size as usize)).unwrap_or_default().to_vec())
+        Ok(self
+            .raw
+            .get(start..)
+            .and_then(|bytes| bytes.get(..size as usize))
+            .unwrap_or_default()
+            .to_vec())
     }
 
     /// A header block; `None` for the end of the archive, marked or not.
     fn header_block(&mut self) -> Result<Option<[u8; BLOCK]>, LayerError> {
-        let Some(block) = self.block()? else { return Ok(None) };
+        let Some(block) = self.block()? else {
+            return Ok(None);
+        };
         if block.iter().any(|byte| *byte != 0) {
             return Ok(Some(block));
         }
         // Two blocks of zeros end an archive; one and then anything else is an accident that readers differ on.
         let offset = self.position;
         match self.block()? {
-            Some(second) if second.iter().any(|byte| *byte != 0) => {
-                Err(LayerError::Entry { offset, reason: "it follows an end mark that is cut short".to_owned() })
-            }
+            Some(second) if second.iter().any(|byte| *byte != 0) => Err(LayerError::Entry {
+                offset,
+                reason: "it follows an end mark that is cut short".to_owned(),
+            }),
             _ => Ok(None),
         }
     }
@@ -255,7 +297,11 @@ impl<R: BufRead> Reader<R> {
         let padding = std::mem::take(&mut self.padding) as u64;
         let read = self.source.by_ref().take(padding).read_to_end(&mut self.raw)? as u64;
         self.position = self.position.saturating_add(read);
-        if read < padding { Err(LayerError::Truncated) } else { Ok(()) }
+        if read < padding {
+            Err(LayerError::Truncated)
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -266,7 +312,10 @@ impl<R: BufRead> Read for Data<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let available = self.fill_buf()?;
         let length = available.len().min(buffer.len());
-        buffer.iter_mut().zip(available).for_each(|(slot, byte)| *slot = *byte);
+        buffer
+            .iter_mut()
+            .zip(available)
+            .for_each(|(slot, byte)| *slot = *byte);
         self.consume(length);
         Ok(length)
     }
@@ -344,5 +393,9 @@ fn padding(size: u64) -> usize {
 /// Appends one whole block to `raw`.
 pub(super) fn read_block(source: &mut impl BufRead, raw: &mut Vec<u8>) -> io::Result<()> {
     let read = source.take(BLOCK as u64).read_to_end(raw)?;
-    if read == BLOCK { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+    if read == BLOCK {
+        Ok(())
+    } else {
+        Err(io::ErrorKind::UnexpectedEof.into())
+    }
 }

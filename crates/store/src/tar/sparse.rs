@@ -40,12 +40,20 @@ impl PaxSparse {
             b"numbytes" => {
                 self.present = true;
                 let offset = self.pending_offset.take().ok_or(MALFORMED)?;
-                push(&mut self.pieces, Extent { offset, length: position(value)? })?;
+                push(
+                    &mut self.pieces,
+                    Extent {
+                        offset,
+                        length: position(value)?,
+                    },
+                )?;
             }
             b"map" => {
                 self.present = true;
                 self.pieces.clear();
-                let mut numbers = value.split(|byte| *byte == b',').filter(|number| !number.is_empty());
+                let mut numbers = value
+                    .split(|byte| *byte == b',')
+                    .filter(|number| !number.is_empty());
                 while let Some(offset) = numbers.next() {
                     let offset = position(offset)?;
                     let length = position(numbers.next().ok_or(MALFORMED)?)?;
@@ -76,7 +84,13 @@ pub(super) fn read_old(bytes: &[u8], pieces: &mut Vec<Extent>) -> Result<(), &'s
             break;
         }
         let field = |field| u64::try_from(number(field)?).map_err(|_| MALFORMED);
-        push(pieces, Extent { offset: field(offset)?, length: field(length)? })?;
+        push(
+            pieces,
+            Extent {
+                offset: field(offset)?,
+                length: field(length)?,
+            },
+        )?;
     }
     Ok(())
 }
@@ -116,7 +130,10 @@ pub(super) fn read_before_data(
     }
     let pairs = numbers.get(1..).unwrap_or_default().chunks_exact(2);
     let pieces = pairs.filter_map(|pair| match pair {
-        [offset, length] => Some(Extent { offset: *offset, length: *length }),
+        [offset, length] => Some(Extent {
+            offset: *offset,
+            length: *length,
+        }),
         _ => None,
     });
     Ok((pieces.collect(), (raw.len() - start) as u64))
