@@ -261,20 +261,17 @@ impl Inner {
             let bare = name.strip_prefix("sha256:").unwrap_or(name);
             !bare.is_empty() && digits.starts_with(bare)
         });
-        // With another name left, the image stays and nothing of it is in use's way.
-        let goes = by_id || image.repo_tags.len() <= 1;
-        let users = self.image_users().remove(&id).unwrap_or_default();
-        if goes {
-            refuse_in_use(name, &id, by_id, &users, force)?;
-            let diff_ids: Vec<String> = image
-                .layers
-                .iter()
-                .map(|layer| layer.diff_id.to_string())
-                .collect();
-            for machine in self.machines() {
-                if let Some(guest) = machine.running() {
-                    guest.unmap_layers(&diff_ids).await;
-                }
+        let going = self.going_with(name, image, by_id).await?;
+        let mut users = self.image_users();
+        for image in &going {
+            let id = image.id.to_string();
+            refuse_in_use(name, &id, by_id, &users.remove(&id).unwrap_or_default(), force)?;
+        }
+        let layers = going.iter().flat_map(|image| &image.layers);
+        let diff_ids: Vec<String> = layers.map(|layer| layer.diff_id.to_string()).collect();
+        for machine in self.machines() {
+            if let Some(guest) = machine.running() {
+                guest.unmap_layers(&diff_ids).await;
             }
         }
         let (owned, inner) = (name.to_owned(), self.clone());
@@ -292,8 +289,8 @@ impl Inner {
                     }
                 }
                 Removal::Deleted(deleted) => {
-                    if deleted == id {
-                        inner.image_event("delete", &id, &deleted);
+                    if going.iter().any(|image| image.id.to_string() == deleted) {
+                        inner.image_event("delete", &deleted, &deleted);
                     }
                     ImageDeleteResponseItem {
                         untagged: None,
@@ -301,6 +298,26 @@ impl Inner {
                     }
                 }
             })
+            .collect())
+    }
+
+    /// The images that go when this name is taken away: a name can be that of one image for each platform,
+    /// and an image with another name stays.
+    async fn going_with(self: &Arc<Self>, name: &str, found: Image, by_id: bool) -> Result<Vec<Image>> {
+        let tag = name
+            .parse::<Reference>()
+            .map(|reference| reference.familiar())
+            .unwrap_or_default();
+        if by_id || !found.repo_tags.contains(&tag) {
+            return Ok(Some(found)
+                .filter(|found| by_id || found.repo_tags.len() <= 1)
+                .into_iter()
+                .collect());
+        }
+        let images = self.blocking(|inner| Ok(inner.store.list()?)).await?;
+        Ok(images
+            .into_iter()
+            .filter(|image| image.repo_tags == [tag.as_str()])
             .collect())
     }
 
