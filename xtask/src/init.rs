@@ -7,10 +7,6 @@ use anyhow::{Context, Result};
 use crate::architecture::Architecture;
 use crate::{cpio, musl, paths};
 
-/// The package of PID 1, and its program.
-pub const PACKAGE: &str = "guest-init";
-pub const PROGRAM: &str = "init";
-
 /// Mount points that exist before PID 1 mounts anything.
 const FOLDERS: &[&str] = &["dev", "proc", "run", "sys", "tmp"];
 
@@ -19,7 +15,7 @@ const FOLDERS: &[&str] = &["dev", "proc", "run", "sys", "tmp"];
 /// # Errors
 /// When it does not compile.
 pub fn build(arch: Architecture) -> Result<PathBuf> {
-    let init = musl::build(PACKAGE, PROGRAM, arch)?;
+    let init = musl::build("guest-init", "init", arch)?;
     let archive = paths::target()
         .join("guest")
         .join(format!("initramfs-{}", arch.docker()));

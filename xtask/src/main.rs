@@ -1,5 +1,7 @@
 //! `cargo xtask`: builds, checks and shows sampan.
 
+use std::path::PathBuf;
+
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use xtask::architecture::Architecture;
@@ -74,6 +76,9 @@ enum Command {
         /// Of the guests; both by default.
         #[arg(long)]
         arch: Vec<Architecture>,
+        /// A distribution that was made before (`cargo xtask dist`), in place of building it.
+        #[arg(long)]
+        dist: Option<PathBuf>,
         /// How often each thing is measured.
         #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
         runs: u32,
@@ -122,9 +127,15 @@ fn main() -> Result<()> {
             e2e::run(arch.map_or_else(Architecture::of_host, Ok)?, accel, &filters)
         }
         Command::Laptop { arch, filters } => laptop::end_to_end(arch, &filters),
-        Command::Bench { arch, runs, points } => {
+        Command::Bench {
+            arch,
+            dist,
+            runs,
+            points,
+        } => {
+            let dist = dist.map_or_else(share::dist, Ok)?;
             let all = Architecture::ALL.to_vec();
-            bench::bench(if arch.is_empty() { &all } else { &arch }, &points, runs)
+            bench::bench(dist, if arch.is_empty() { &all } else { &arch }, &points, runs)
         }
         Command::Check { target } if target.is_empty() => {
             check::TARGETS.iter().try_for_each(|target| check::target(target))

@@ -8,10 +8,9 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 
 use super::samples::Samples;
-use super::{debian, guest, ours};
+use super::{Bench, debian, guest, ours};
 use crate::architecture::Architecture;
 use crate::emulator::{Cpu, Emulator, SUCCESS};
-use crate::kernel::{self, Role};
 use crate::{images, paths, publish, run};
 
 /// The processors of both machines.
@@ -48,15 +47,15 @@ pub(super) struct Docker {
 }
 
 /// Boots the guest and measures.
-pub(super) fn measure(arch: Architecture, runs: u32) -> Result<Docker> {
+pub(super) fn measure(bench: &Bench, arch: Architecture) -> Result<Docker> {
     let machine = Emulator {
         arch,
         cpu: Cpu::Plain,
         cpus: CPUS,
         memory_mib: MEMORY_MIB,
-        kernel: kernel::build(arch, Role::Guest)?,
+        kernel: bench.kernel(arch),
         initramfs: guest::initramfs(arch)?,
-        words: vec!["BENCH=docker".to_owned(), format!("BENCH_RUNS={runs}")],
+        words: vec!["BENCH=docker".to_owned(), format!("BENCH_RUNS={}", bench.runs)],
         folder: None,
         disk: Some(disk(arch)?),
         vsock: None,

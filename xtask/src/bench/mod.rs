@@ -21,7 +21,7 @@ use anyhow::{Result, bail};
 use clap::ValueEnum;
 
 use crate::architecture::Architecture;
-use crate::{paths, share};
+use crate::paths;
 use report::Row;
 
 /// A group of figures.
@@ -47,20 +47,34 @@ struct Bench {
     runs: u32,
 }
 
-/// Measures `points` (all by default) for each architecture, prints them as a table and writes `target/bench.json`.
+impl Bench {
+    /// The kernel of the machines.
+    fn kernel(&self, arch: Architecture) -> PathBuf {
+        self.dist
+            .join("share/sampan")
+            .join(format!("kernel-{}", arch.docker()))
+    }
+
+    /// The initramfs of the machines.
+    fn initramfs(&self, arch: Architecture) -> PathBuf {
+        self.dist
+            .join("share/sampan")
+            .join(format!("initramfs-{}", arch.docker()))
+    }
+}
+
+/// Measures the distribution in the folder `dist` at `points` (all by default) for each architecture, prints the
+/// figures as a table and writes `target/bench.json`.
 ///
 /// # Errors
 /// When something does not build, or a point could not be measured; the others are told all the same.
-pub fn bench(architectures: &[Architecture], points: &[Point], runs: u32) -> Result<()> {
+pub fn bench(dist: PathBuf, architectures: &[Architecture], points: &[Point], runs: u32) -> Result<()> {
     let points = if points.is_empty() {
         Point::value_variants()
     } else {
         points
     };
-    let bench = Bench {
-        dist: share::dist()?,
-        runs,
-    };
+    let bench = Bench { dist, runs };
     let (mut rows, mut failures) = (Vec::<Row>::new(), Vec::new());
     for &point in points {
         for &arch in architectures {

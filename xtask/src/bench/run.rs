@@ -19,7 +19,7 @@ use crate::architecture::Architecture;
 const MOST: f64 = 0.1;
 
 pub(super) fn measure(bench: &Bench, arch: Architecture) -> Result<Vec<Row>> {
-    let docker = docker::measure(arch, bench.runs)?;
+    let docker = docker::measure(bench, arch)?;
     crate::run::step(&format!(
         "measuring sampan with an emulated {} machine",
         arch.docker()

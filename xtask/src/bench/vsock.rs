@@ -19,7 +19,6 @@ use super::samples::Samples;
 use super::{Bench, guest};
 use crate::architecture::Architecture;
 use crate::emulator::{Cpu, Emulator, SUCCESS};
-use crate::kernel::{self, Role};
 use crate::{paths, publish, run};
 
 /// The host sends until it closes; the guest then answers with one byte.
@@ -60,7 +59,7 @@ pub(super) fn measure(bench: &Bench, arch: Architecture) -> Result<Vec<Row>> {
             bench.runs
         ));
         with_ours(bench, arch, &mut ours)?;
-        with_theirs(arch, &mut theirs)?;
+        with_theirs(bench, arch, &mut theirs)?;
     }
     let row = |what, unit, ours, theirs| {
         Ok::<_, anyhow::Error>(
@@ -106,7 +105,7 @@ fn with_ours(bench: &Bench, arch: Architecture, figures: &mut Figures) -> Result
         "accelerator": "tcg",
         "cpus": CPUS,
         "memory_mib": MEMORY_MIB,
-        "kernel": kernel::build(arch, Role::Guest)?,
+        "kernel": bench.kernel(arch),
         "initramfs": guest::initramfs(arch)?,
         "command_line": words().join(" "),
         "directory": folder.0,
@@ -137,7 +136,7 @@ fn with_ours(bench: &Bench, arch: Architecture, figures: &mut Figures) -> Result
 }
 
 /// rust-vmm's device.
-fn with_theirs(arch: Architecture, figures: &mut Figures) -> Result<()> {
+fn with_theirs(bench: &Bench, arch: Architecture, figures: &mut Figures) -> Result<()> {
     let folder = Folder::new()?;
     let device = folder.path("device");
     let host = Host::listen(&folder.path("vsock"))?;
@@ -170,7 +169,7 @@ fn with_theirs(arch: Architecture, figures: &mut Figures) -> Result<()> {
         cpu: Cpu::Plain,
         cpus: CPUS,
         memory_mib: MEMORY_MIB,
-        kernel: kernel::build(arch, Role::Guest)?,
+        kernel: bench.kernel(arch),
         initramfs: guest::initramfs(arch)?,
         words: words(),
         folder: None,
