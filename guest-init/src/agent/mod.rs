@@ -293,12 +293,28 @@ impl Agent {
             return Ok(());
         };
         self.containers.kill_shims();
+        // It works on the data disk. What it leaves is unlinked at the next boot.
+        if let Some(pid) = self.sweeper.take() {
+            let _ = sys::signal::send(pid, libc::SIGKILL);
+            let _ = retry_on_intr(|| {
+                rustix::process::waitpid(
+                    rustix::process::Pid::from_raw(pid),
+                    rustix::process::WaitOptions::empty(),
+                )
+            });
+        }
         rustix::fs::sync();
         let result = match unmount("/data", UnmountFlags::empty()) {
             Ok(()) | Err(Errno::INVAL) => Ok(Reply::Done),
             Err(errno) => {
                 // Written out all the same; the next mount replays the journal.
-                self.log("warn", format!("the data disk could not be unmounted: {errno}"))?;
+                self.log(
+                    "warn",
+                    format!(
+                        "the data disk could not be unmounted: {}",
+                        crate::failure::text_of(errno)
+                    ),
+                )?;
                 Ok(Reply::Done)
             }
         };
