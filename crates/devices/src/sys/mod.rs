@@ -5,7 +5,7 @@ mod linux;
 #[cfg(target_os = "macos")]
 mod macos;
 #[cfg(not(target_os = "linux"))]
-mod portable;
+pub(crate) mod portable;
 #[cfg(unix)]
 mod unix;
 #[cfg(windows)]
