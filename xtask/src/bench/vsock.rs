@@ -12,6 +12,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::inotify;
 use serde_json::json;
 
 use super::report::{Goal, Row, Unit};
@@ -140,30 +142,18 @@ fn with_theirs(bench: &Bench, arch: Architecture, figures: &mut Figures) -> Resu
     let folder = Folder::new()?;
     let device = folder.path("device");
     let host = Host::listen(&folder.path("vsock"))?;
-    let mut process = Command::new(peer()?)
+    let process = Command::new(peer()?)
         .arg("--vm")
         .arg(format!(
             "guest-cid=3,socket={},uds-path={}",
             device.display(),
             folder.path("vsock").display()
         ))
-        .env("RUST_LOG", "info")
         .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
         .spawn()
-        .context("cannot start vhost-device-vsock")?;
-    let mut log = BufReader::new(process.stderr.take().context("the log of vhost-device-vsock")?);
+        .with_context(|| format!("cannot start {PEER}"))?;
     let _process = Helper(process);
-    let mut line = String::new();
-    while !device.exists() {
-        // It says what it does as it comes up, and its socket is there before the last line.
-        line.clear();
-        if log.read_line(&mut line)? == 0 {
-            bail!("vhost-device-vsock ended early");
-        }
-    }
-    std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
+    wait_for(&device)?;
     let emulator = Emulator {
         arch,
         cpu: Cpu::Plain,
@@ -213,6 +203,24 @@ fn peer() -> Result<PathBuf> {
         fs::rename(root.join("bin").join(PEER), draft)?;
         publish::remove(&root)
     })
+}
+
+/// Waits until there is something at `path` (inotify(7)).
+fn wait_for(path: &Path) -> Result<()> {
+    let events = inotify::init(inotify::CreateFlags::CLOEXEC)?;
+    let folder = path.parent().context("a path in a folder")?;
+    inotify::add_watch(&events, folder, inotify::WatchFlags::CREATE)?;
+    let patience = Timespec {
+        tv_sec: 30,
+        tv_nsec: 0,
+    };
+    while !path.exists() {
+        if poll(&mut [PollFd::new(&events, PollFlags::IN)], Some(&patience))? == 0 {
+            bail!("there is still no {}", path.display());
+        }
+        rustix::io::read(&events, &mut [0; 4096])?;
+    }
+    Ok(())
 }
 
 /// The host's three listeners.
