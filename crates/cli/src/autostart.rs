@@ -8,6 +8,8 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
 
 use crate::client::{ClientError, Result};
 use crate::{settings, sys};
@@ -15,6 +17,10 @@ use crate::{settings, sys};
 /// What a service that can be connected to says.
 pub(crate) const READY: &str = "ready";
 const LOCK: &str = "start.lock";
+/// The engine's own lock of the folder.
+const SERVICE_LOCK: &str = "service.lock";
+/// How long a service may take to end before another takes its place.
+const PATIENCE: Duration = Duration::from_secs(30);
 const LOG: &str = "service.log";
 /// A log beyond this many bytes becomes the old one when the next service starts.
 const LONGEST_LOG: u64 = 8 << 20;
@@ -38,11 +44,28 @@ pub(crate) async fn connect(path: &Path) -> Result<sys::Connection> {
             });
         }
     }
+    wait_for_predecessor(&home);
     start(&home)?;
     sys::connect(path).await.map_err(|source| ClientError::Connect {
         address: sys::address(path),
         source,
     })
+}
+
+/// Waits while a service that no longer takes clients still ends its machines. It holds its lock to its very end.
+/// One that does not end in time is told by the new service, which then cannot have the lock.
+fn wait_for_predecessor(home: &Path) {
+    let Ok(lock) = File::open(home.join(SERVICE_LOCK)) else {
+        return;
+    };
+    let (ended, end) = mpsc::channel();
+    std::thread::spawn(move || {
+        let waited = lock.lock_shared();
+        // Given back before anybody goes on: the next service is to have it.
+        drop(lock);
+        let _ = ended.send(waited);
+    });
+    let _ = end.recv_timeout(PATIENCE);
 }
 
 /// Starts the service and waits until it is ready.

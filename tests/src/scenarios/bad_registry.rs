@@ -32,7 +32,7 @@ fn an_altered_layer_is_refused_by_its_digest(_: &World) {
 }
 
 fn a_layer_that_is_too_short_is_refused(_: &World) {
-    refused(Fault::ShortLayer, "refused");
+    refused(Fault::ShortLayer, "the layer ended after");
 }
 
 fn a_broken_off_download_is_taken_up_again(_: &World) {

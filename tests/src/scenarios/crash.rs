@@ -55,9 +55,11 @@ fn killing_the_machine_ends_its_containers_and_the_next_command_boots_again(worl
     ]);
     run.wait_for("ready");
     kill(world.machine_pid());
-    run.finish().exits_with(137);
+    let output = run.finish();
+    assert!(!matches!(output.code, Some(0) | None), "{output}");
 
     assert_eq!(world.inspect("cut-off", "/State/Status"), "exited");
+    assert_eq!(world.inspect("cut-off", "/State/ExitCode"), 137);
     world
         .sampan(["run", "--rm", "alpine", "echo", "up again"])
         .exits_with(0)

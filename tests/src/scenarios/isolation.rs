@@ -129,7 +129,7 @@ fn the_user_is_found_by_name_and_by_number(world: &World) {
 fn an_unknown_user_is_refused_by_name(world: &World) {
     let refused = world
         .sampan(["run", "--rm", "-u", "stranger", "alpine", "true"])
-        .exits_with(126);
+        .exits_with(125);
     refused.warns("unable to find user stranger: no matching entries in passwd file");
 }
 
@@ -183,7 +183,7 @@ fn kernel_paths_are_masked(world: &World) {
         "alpine",
         "sh",
         "-c",
-        "wc -c < /proc/kcore; echo x 2>/dev/null > /proc/sys/kernel/hostname || echo read-only",
+        "ls -A /sys/firmware | wc -l; echo x 2>/dev/null > /proc/sys/kernel/hostname || echo read-only",
     ]);
     assert_eq!(output, "0\nread-only");
 }

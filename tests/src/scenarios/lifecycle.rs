@@ -122,6 +122,6 @@ fn a_name_is_taken_only_once(world: &World) {
     world.ok(["create", "--name", "taken", "alpine"]);
     world
         .sampan(["create", "--name", "taken", "alpine"])
-        .exits_with(1)
+        .exits_with(125)
         .warns("Conflict. The container name \"/taken\" is already in use by container");
 }

@@ -12,8 +12,8 @@ super::scenarios![
 fn ctrl_c_interrupts_the_program_and_not_the_shell(world: &World) {
     let mut shell = world.terminal(["run", "-it", "--rm", "alpine", "sh"]);
     shell.wait_for("#");
-    shell.type_text("sleep 86400\r");
-    shell.wait_for("sleep 86400");
+    shell.type_text("sh -c 'echo $((20 + 1)) sleeps; exec sleep 86400'\r");
+    shell.wait_for("21 sleeps");
     shell.type_text("\x03");
     shell.wait_for("#");
     shell.type_text("echo still $((40 + 2))\r");
@@ -23,17 +23,14 @@ fn ctrl_c_interrupts_the_program_and_not_the_shell(world: &World) {
 }
 
 fn the_window_size_follows_the_client(world: &World) {
-    let mut shell = world.terminal(["run", "-it", "--rm", "alpine", "sh"]);
-    shell.wait_for("#");
-    shell.type_text("stty size\r");
-    shell.wait_for("24 80");
-    shell.type_text("trap 'stty size' WINCH; echo trapped\r");
-    shell.wait_for("trapped\r\n");
-    shell.resize(50, 132);
-    shell.type_text("\r");
-    shell.wait_for("50 132");
-    shell.type_text("exit\r");
-    shell.finish();
+    let watch = "stty size; trap 'stty size' WINCH; echo watching; while :; do sleep 1; done";
+    let mut program = world.terminal(["run", "-it", "--rm", "alpine", "sh", "-c", watch]);
+    program.wait_for("24 80");
+    program.wait_for("watching");
+    program.resize(50, 132);
+    program.wait_for("50 132");
+    program.type_text("\x03");
+    program.finish();
 }
 
 fn ctrl_d_leaves_the_shell_with_the_last_exit_code(world: &World) {

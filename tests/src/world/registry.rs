@@ -335,6 +335,10 @@ fn blob(
         )?;
         return Ok(true);
     }
+    if fault == Some(Fault::ShortLayer) && request.start > 0 {
+        respond(out, "416 Range Not Satisfiable", &[], b"", false)?;
+        return Ok(true);
+    }
     let middle = body.len() / 2;
     match fault {
         Some(Fault::AlteredLayer) => body[middle] ^= 0x20,

@@ -184,7 +184,7 @@ async fn create_container(
     let created = match client.post_json::<ContainerCreateResponse>(&target, body).await {
         Err(error)
             if error.status() == Some(StatusCode::NOT_FOUND)
-                && error.to_string().contains("No such image")
+                && is_about_the_image(&error.to_string())
                 && flags.pull == "missing" =>
         {
             if !flags.quiet {
@@ -251,4 +251,9 @@ impl Drop for IdFile {
             let _ = std::fs::remove_file(&self.path);
         }
     }
+}
+
+/// Whether a pull can help: there is no image of that name, or none for the platform that was asked for.
+fn is_about_the_image(error: &str) -> bool {
+    error.contains("No such image") || error.contains("does not provide the specified platform")
 }

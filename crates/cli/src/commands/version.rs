@@ -91,7 +91,6 @@ struct Machine {
     architecture: Architecture,
     state: MachineState,
     accelerator: Option<Accelerator>,
-    why: String,
     kernel_release: Option<String>,
 }
 
@@ -181,13 +180,8 @@ fn why(machine: &Machine) -> String {
         MachineState::Running => "",
         MachineState::Stopped => " (It is stopped now; the next container starts it.)",
     };
-    let details = if machine.why.is_empty() {
-        String::new()
-    } else {
-        format!("\n{}", machine.why)
-    };
     format!(
-        "Why linux/{architecture}?\n{laptop}. Containers run on a {kernel}, in a machine {runner}.{state}\n{reason}{details}"
+        "Why linux/{architecture}?\n{laptop}. Containers run on a {kernel}, in a machine {runner}.{state}\n{reason}"
     )
 }
 
@@ -314,7 +308,6 @@ mod tests {
             architecture: foreign.parse().unwrap(),
             state: MachineState::Running,
             accelerator: Some(Accelerator::Tcg),
-            why: String::new(),
             kernel_release: Some("6.12.9".into()),
         };
         let text = why(&machine);
