@@ -161,14 +161,16 @@ impl Pull<'_> {
             )
             .await;
         }
-        try_join_all(
-            manifest
-                .layers
-                .iter()
-                .zip(diff_ids)
-                .map(|(layer, diff_id)| self.layer(layer, diff_id, lease)),
-        )
-        .await
+        let layers = manifest.layers.iter().zip(diff_ids);
+        let result = try_join_all(layers.map(|(layer, diff_id)| self.layer(layer, diff_id, lease))).await;
+        if result.is_err() {
+            // The workers of the other layers have just lost their downloads. When the error is told, they are
+            // done and their files are gone.
+            for diff_id in diff_ids {
+                drop(self.store.making(diff_id).lock_owned().await);
+            }
+        }
+        result
     }
 
     async fn layer(

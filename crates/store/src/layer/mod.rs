@@ -20,5 +20,6 @@ pub(crate) use decompress::{Compression, decompressor};
 pub(crate) use ingest::{Feed, LayerFiles, Source, ingest};
 pub(crate) use recipe::TarReader;
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod tests;

@@ -49,7 +49,7 @@ impl Download<'_> {
             match result {
                 Ok(Received::Everything) => break,
                 Ok(Received::Unwanted) => return Ok(()),
-                Err(RequestError::Refused(_, refusal))
+                Err(RequestError::Refused(refusal))
                     if refusal.status == StatusCode::RANGE_NOT_SATISFIABLE && ranges && offset > 0 =>
                 {
                     ranges = false;

@@ -172,10 +172,10 @@ impl<'a> Client<'a> {
     /// The error to show, in Docker's words where it has them, and whether a registry really answered.
     fn explain(&self, error: RequestError) -> (StoreError, bool) {
         match error {
-            RequestError::Refused(url, refusal) => {
+            RequestError::Refused(refusal) => {
                 // A TLS host asked in plain HTTP answers 400 for every repository.
                 let spoke = refusal.status != StatusCode::BAD_REQUEST;
-                (self.refused(url, refusal), spoke)
+                (self.refused(refusal), spoke)
             }
             RequestError::Final(error) => (error, true),
             RequestError::Passing(error, _) => {
@@ -186,7 +186,7 @@ impl<'a> Client<'a> {
         }
     }
 
-    fn refused(&self, url: Url, refusal: Refusal) -> StoreError {
+    fn refused(&self, refusal: Box<Refusal>) -> StoreError {
         let familiar = self.reference.familiar();
         let denied = |message: &str| {
             let code = refusal.code.to_ascii_lowercase();
@@ -207,7 +207,7 @@ impl<'a> Client<'a> {
             (_, "NAME_UNKNOWN" | "DENIED" | "UNAUTHORIZED") => denied(message),
             (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, _) => denied(message),
             (StatusCode::NOT_FOUND, _) => StoreError::ManifestUnknown(familiar),
-            _ => RequestError::Refused(url, refusal).into_store(),
+            _ => RequestError::Refused(refusal).into_store(),
         }
     }
 }

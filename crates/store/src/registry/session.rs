@@ -38,6 +38,7 @@ pub(crate) struct Session {
 /// An answer that is not a success.
 #[derive(Debug)]
 pub(crate) struct Refusal {
+    url: Url,
     pub(crate) status: StatusCode,
     /// The registry's own error code and text.
     pub(crate) code: String,
@@ -52,7 +53,7 @@ pub(crate) enum RequestError {
     /// The network, or an answer of 5xx or 429; after how long to try again, if the registry said so.
     Passing(StoreError, Option<Duration>),
     /// The registry's considered answer.
-    Refused(Url, Refusal),
+    Refused(Box<Refusal>),
     /// Trying again would not help.
     Final(StoreError),
 }
@@ -61,7 +62,7 @@ impl RequestError {
     pub(crate) fn into_store(self) -> StoreError {
         match self {
             Self::Down(error) | Self::Passing(error, _) | Self::Final(error) => error,
-            Self::Refused(url, refusal) => refusal.into_store(&url),
+            Self::Refused(refusal) => refusal.into_store(),
         }
     }
 }
@@ -311,17 +312,17 @@ impl Session {
             .get(RETRY_AFTER)
             .and_then(|value| value.to_str().ok()?.parse().ok());
         let after = after.map(|seconds| Duration::from_secs(seconds).min(MAX_RETRY_AFTER));
-        let refusal = Refusal::read(status, response).await;
+        let refusal = Refusal::read(url, status, response).await;
         if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
-            return Err(RequestError::Passing(refusal.into_store(url), after));
+            return Err(RequestError::Passing(refusal.into_store(), after));
         }
-        Err(RequestError::Refused(url.clone(), refusal))
+        Err(RequestError::Refused(Box::new(refusal)))
     }
 }
 
 impl Refusal {
     /// Reads the errors of distribution-spec, `{"errors":[{"code":…,"message":…}]}`.
-    async fn read(status: StatusCode, response: Response) -> Self {
+    async fn read(url: &Url, status: StatusCode, response: Response) -> Self {
         #[derive(Deserialize)]
         struct Errors {
             errors: Vec<One>,
@@ -340,13 +341,14 @@ impl Refusal {
         let (code, message) = first.map(|one| (one.code, one.message)).unwrap_or_default();
         let printable = |text: String| text.chars().filter(|char| !char.is_control()).take(300).collect();
         Self {
+            url: url.clone(),
             status,
             code: printable(code),
             message: printable(message),
         }
     }
 
-    fn into_store(self, url: &Url) -> StoreError {
+    fn into_store(self) -> StoreError {
         let detail = if self.message.is_empty() {
             String::new()
         } else {
@@ -359,7 +361,7 @@ impl Refusal {
             _ => "check the name of the image and the registry",
         };
         StoreError::Registry {
-            url: shown(url),
+            url: shown(&self.url),
             status: self.status.as_u16(),
             detail,
             advice,

@@ -1,0 +1,10 @@
+//! A registry for tests, on loopback and in the test's own process, that misbehaves on request.
+//!
+//! It serves the read side of the OCI distribution specification for images made in memory, counts and records
+//! what it is asked, and has one switch for each way in which a real registry can fail its clients.
+
+mod content;
+mod server;
+
+pub use content::{Image, gzip, sha256};
+pub use server::{Auth, Faults, Registry, Request};

@@ -1,0 +1,383 @@
+//! The server.
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Full, StreamBody};
+use hyper::body::{Frame, Incoming};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, LOCATION, RANGE, WWW_AUTHENTICATE};
+use hyper::service::service_fn;
+use hyper::{Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpListener;
+
+use crate::content::{Image, index, sha256};
+
+/// The token that the built-in token server gives.
+const TOKEN: &str = "test-token";
+
+/// How clients must identify themselves.
+#[derive(Clone, Debug, Default)]
+pub enum Auth {
+    /// Not at all.
+    #[default]
+    None,
+    /// Base64 of `name:password`.
+    Basic(String),
+    /// A token from the server's own `/token`; with base64 of `name:password` if the token needs one.
+    Bearer(Option<String>),
+    /// A challenge that leads to another token server.
+    Realm(String),
+}
+
+/// What goes wrong. Counters count down with each request that they spoil.
+#[derive(Clone, Debug, Default)]
+pub struct Faults {
+    /// Requests that are answered 500.
+    pub errors: usize,
+    /// Layers arrive with one byte changed.
+    pub alter_layers: bool,
+    /// Blob answers that break off after so many bytes: (answers, bytes).
+    pub cut: (usize, usize),
+    /// Blob answers that stall for good after so many bytes: (answers, bytes).
+    pub stall: (usize, usize),
+    /// Range requests get everything.
+    pub no_ranges: bool,
+    /// Manifests are followed by so many spaces.
+    pub manifest_padding: usize,
+    /// Blobs are elsewhere: a base URL.
+    pub redirect_blobs: Option<String>,
+    /// Every request is answered with a redirect to itself.
+    pub redirect_loop: bool,
+}
+
+/// A request that was made.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// Path and query.
+    pub path: String,
+    /// The `Authorization` header.
+    pub authorization: Option<String>,
+    /// The `Range` header.
+    pub range: Option<String>,
+}
+
+#[derive(Default)]
+struct State {
+    /// `repository:tag` or `repository@digest` → manifest.
+    manifests: HashMap<String, Bytes>,
+    blobs: HashMap<String, Bytes>,
+    layers: Vec<String>,
+    auth: Auth,
+    faults: Faults,
+    requests: Vec<Request>,
+}
+
+/// A running registry. It stops when dropped.
+pub struct Registry {
+    address: SocketAddr,
+    state: Arc<Mutex<State>>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Drop for Registry {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Registry {
+    /// Starts an empty registry on a free port of loopback.
+    pub async fn start() -> io::Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let address = listener.local_addr()?;
+        let state = Arc::new(Mutex::new(State::default()));
+        let shared = Arc::clone(&state);
+        let task = tokio::spawn(async move {
+            let mut connections = tokio::task::JoinSet::new();
+            while let Ok((stream, _)) = listener.accept().await {
+                let state = Arc::clone(&shared);
+                let service = service_fn(move |request| {
+                    let response = answer(&state, address, &request);
+                    async move { Ok::<_, Infallible>(response) }
+                });
+                connections.spawn(
+                    hyper::server::conn::http1::Builder::new()
+                        .serve_connection(TokioIo::new(stream), service),
+                );
+            }
+        });
+        Ok(Self { address, state, task })
+    }
+
+    /// `127.0.0.1:port`, the domain of a reference.
+    pub fn domain(&self) -> String {
+        self.address.to_string()
+    }
+
+    /// Serves images under `repository:tag`: one as a manifest, several as an index. Returns the digest.
+    pub fn put(&self, repository: &str, tag: &str, images: &[Image]) -> String {
+        let mut state = self.state();
+        for image in images {
+            state.blobs.extend(image.blobs());
+            state
+                .layers
+                .extend(image.layers.iter().map(|layer| sha256(layer)));
+            let manifest = image.manifest();
+            state
+                .manifests
+                .insert(format!("{repository}@{}", sha256(&manifest)), manifest);
+        }
+        let top = match images {
+            [image] => image.manifest(),
+            images => index(images),
+        };
+        let digest = sha256(&top);
+        state
+            .manifests
+            .insert(format!("{repository}@{digest}"), top.clone());
+        state.manifests.insert(format!("{repository}:{tag}"), top);
+        digest
+    }
+
+    /// Serves any bytes as a manifest.
+    pub fn put_manifest(&self, repository: &str, tag: &str, bytes: impl Into<Bytes>) {
+        self.state()
+            .manifests
+            .insert(format!("{repository}:{tag}"), bytes.into());
+    }
+
+    /// Changes what is demanded of clients.
+    pub fn set_auth(&self, auth: Auth) {
+        self.state().auth = auth;
+    }
+
+    /// Changes what goes wrong.
+    pub fn set_faults(&self, faults: Faults) {
+        self.state().faults = faults;
+    }
+
+    /// All requests so far.
+    pub fn requests(&self) -> Vec<Request> {
+        self.state().requests.clone()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+type Body = UnsyncBoxBody<Bytes, io::Error>;
+
+fn answer(state: &Mutex<State>, address: SocketAddr, request: &hyper::Request<Incoming>) -> Response<Body> {
+    let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
+    let header = |name| {
+        request
+            .headers()
+            .get(name)
+            .and_then(|value| Some(value.to_str().ok()?.to_owned()))
+    };
+    let path = request.uri().path();
+    let authorization = header(AUTHORIZATION);
+    let range = header(RANGE);
+    let full = request
+        .uri()
+        .path_and_query()
+        .map_or_else(|| path.to_owned(), ToString::to_string);
+    state.requests.push(Request {
+        path: full,
+        authorization: authorization.clone(),
+        range: range.clone(),
+    });
+    if state.faults.redirect_loop {
+        return reply(StatusCode::FOUND, &[(LOCATION.as_str(), path)], Bytes::new());
+    }
+    if path == "/token" {
+        let allowed = match &state.auth {
+            Auth::Bearer(Some(basic)) => authorization == Some(format!("Basic {basic}")),
+            _ => true,
+        };
+        let body = format!("{{\"token\":\"{TOKEN}\"}}");
+        return if allowed {
+            reply(StatusCode::OK, &[], body)
+        } else {
+            error(
+                StatusCode::UNAUTHORIZED,
+                "UNAUTHORIZED",
+                "incorrect username or password",
+            )
+        };
+    }
+    if let Some(challenge) = demand(&state.auth, address, authorization.as_deref()) {
+        let mut response = error(
+            StatusCode::UNAUTHORIZED,
+            "UNAUTHORIZED",
+            "authentication required",
+        );
+        if let Ok(challenge) = challenge.parse() {
+            response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+        }
+        return response;
+    }
+    if state.faults.errors > 0 {
+        state.faults.errors -= 1;
+        return error(StatusCode::INTERNAL_SERVER_ERROR, "UNKNOWN", "out of order");
+    }
+    let Some(rest) = path.strip_prefix("/v2/") else {
+        return reply(StatusCode::NOT_FOUND, &[], "");
+    };
+    if let Some((repository, name)) = rest.split_once("/manifests/") {
+        manifest(&state, repository, name)
+    } else if let Some((_, digest)) = rest.split_once("/blobs/") {
+        blob(&mut state, path, digest, range.as_deref())
+    } else {
+        reply(StatusCode::OK, &[], "{}")
+    }
+}
+
+/// The challenge for a client that did not identify itself.
+fn demand(auth: &Auth, address: SocketAddr, given: Option<&str>) -> Option<String> {
+    let bearer = Some(format!("Bearer {TOKEN}"));
+    match auth {
+        Auth::None => None,
+        Auth::Basic(basic) => {
+            (given != Some(&format!("Basic {basic}"))).then(|| "Basic realm=\"test\"".to_owned())
+        }
+        Auth::Bearer(_) => (given != bearer.as_deref()).then(|| {
+            format!("Bearer realm=\"http://{address}/token\",service=\"test\",scope=\"repository:x:pull\"")
+        }),
+        Auth::Realm(realm) => (given != bearer.as_deref()).then(|| format!("Bearer realm=\"{realm}\"")),
+    }
+}
+
+fn manifest(state: &State, repository: &str, name: &str) -> Response<Body> {
+    let separator = if name.starts_with("sha256:") { '@' } else { ':' };
+    let Some(manifest) = state.manifests.get(&format!("{repository}{separator}{name}")) else {
+        let known = state
+            .manifests
+            .keys()
+            .any(|key| key.starts_with(&format!("{repository}:")));
+        return if known {
+            error(StatusCode::NOT_FOUND, "MANIFEST_UNKNOWN", "manifest unknown")
+        } else {
+            error(
+                StatusCode::NOT_FOUND,
+                "NAME_UNKNOWN",
+                "repository name not known to registry",
+            )
+        };
+    };
+    let kind = if manifest.windows(11).any(|window| window == b"\"manifests\"") {
+        "index"
+    } else {
+        "manifest"
+    };
+    let kind = format!("application/vnd.oci.image.{kind}.v1+json");
+    let body = [manifest, vec![b' '; state.faults.manifest_padding].as_slice()].concat();
+    reply(StatusCode::OK, &[(CONTENT_TYPE.as_str(), &kind)], body)
+}
+
+fn blob(state: &mut State, path: &str, digest: &str, range: Option<&str>) -> Response<Body> {
+    let Some(mut blob) = state.blobs.get(digest).cloned() else {
+        return error(StatusCode::NOT_FOUND, "BLOB_UNKNOWN", "blob unknown to registry");
+    };
+    if let Some(base) = &state.faults.redirect_blobs {
+        return reply(
+            StatusCode::TEMPORARY_REDIRECT,
+            &[(LOCATION.as_str(), &format!("{base}{path}"))],
+            Bytes::new(),
+        );
+    }
+    let is_layer = state.layers.iter().any(|layer| layer == digest);
+    if state.faults.alter_layers && is_layer {
+        let mut bytes = blob.to_vec();
+        if let Some(byte) = bytes.last_mut() {
+            *byte ^= 1;
+        }
+        blob = bytes.into();
+    }
+    let start = range.and_then(|range| {
+        range
+            .strip_prefix("bytes=")?
+            .strip_suffix('-')?
+            .parse::<usize>()
+            .ok()
+    });
+    let start = start.filter(|start| !state.faults.no_ranges && *start < blob.len());
+    let total = blob.len();
+    let body = blob.slice(start.unwrap_or(0)..);
+    let body = if is_layer {
+        spoiled(&mut state.faults, body)
+    } else {
+        full(body)
+    };
+    let mut response = Response::new(body);
+    let length = total - start.unwrap_or(0);
+    let headers = response.headers_mut();
+    headers.insert("content-length", length.into());
+    if let Some(start) = start {
+        if let Ok(range) = format!("bytes {start}-{}/{total}", total - 1).parse() {
+            headers.insert("content-range", range);
+        }
+        *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+    }
+    response
+}
+
+/// The body, cut short or stalled when that is wanted.
+fn spoiled(faults: &mut Faults, body: Bytes) -> Body {
+    let cut = |bytes: &Bytes, length: usize| bytes.slice(..length.min(bytes.len()));
+    if faults.stall.0 > 0 {
+        faults.stall.0 -= 1;
+        return broken_off(cut(&body, faults.stall.1), true);
+    }
+    if faults.cut.0 > 0 {
+        faults.cut.0 -= 1;
+        return broken_off(cut(&body, faults.cut.1), false);
+    }
+    full(body)
+}
+
+/// Some bytes, and then nothing for ever or a broken connection.
+fn broken_off(bytes: Bytes, stall: bool) -> Body {
+    let (sender, mut receiver) = tokio::sync::mpsc::channel(1);
+    tokio::spawn(async move {
+        let _ = sender.send(Ok(Frame::data(bytes))).await;
+        if stall {
+            sender.closed().await;
+        } else {
+            // The client gets what was sent before the connection breaks.
+            let _ = sender.reserve().await;
+            let _ = sender.send(Err(io::ErrorKind::ConnectionReset.into())).await;
+        }
+    });
+    let stream = futures_util::stream::poll_fn(move |context| receiver.poll_recv(context));
+    StreamBody::new(stream).boxed_unsync()
+}
+
+fn full(bytes: impl Into<Bytes>) -> Body {
+    Full::new(bytes.into())
+        .map_err(|never| match never {})
+        .boxed_unsync()
+}
+
+fn reply(status: StatusCode, headers: &[(&str, &str)], body: impl Into<Bytes>) -> Response<Body> {
+    let mut response = Response::new(full(body));
+    *response.status_mut() = status;
+    for (name, value) in headers {
+        if let (Ok(name), Ok(value)) = (name.parse::<hyper::header::HeaderName>(), value.parse()) {
+            response.headers_mut().insert(name, value);
+        }
+    }
+    response
+}
+
+fn error(status: StatusCode, code: &str, message: &str) -> Response<Body> {
+    let body = format!("{{\"errors\":[{{\"code\":\"{code}\",\"message\":\"{message}\"}}]}}");
+    reply(status, &[(CONTENT_TYPE.as_str(), "application/json")], body)
+}
