@@ -145,6 +145,8 @@ async fn connection(state: State, stream: Stream, permit: Arc<Permit>) {
         .header_read_timeout(limits::HEAD_TIMEOUT)
         .max_buf_size(limits::HEAD)
         .max_headers(limits::HEADERS)
+        // Docker writes them so, and some clients compare them so.
+        .title_case_headers(true)
         .serve_connection(TokioIo::new(opened), service)
         .with_upgrades()
         .await;

@@ -11,6 +11,9 @@ const NOT_A_SWARM: &str = "This node is not a swarm manager. Use \"docker swarm 
 
 /// The answer to a request that no handler takes.
 pub(super) fn answer(method: &Method, segments: &[&str]) -> ApiError {
+    if let (&Method::GET, Some(missing)) = (method, missing(segments)) {
+        return ApiError::new(StatusCode::NOT_FOUND, missing);
+    }
     let job = match segments {
         [
             "swarm" | "nodes" | "services" | "tasks" | "secrets" | "configs",
@@ -42,6 +45,17 @@ pub(super) fn answer(method: &Method, segments: &[&str]) -> ApiError {
     )
 }
 
+/// What to say of one network, volume or plugin: `docker inspect` asks for each kind in turn and goes on after a
+/// 404 alone.
+fn missing(segments: &[&str]) -> Option<String> {
+    match segments {
+        ["networks", name] => Some(format!("network {name} not found")),
+        ["volumes", name] => Some(format!("get {name}: no such volume")),
+        ["plugins", name, "json"] => Some(format!("plugin {name:?} not found")),
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -58,6 +72,17 @@ mod tests {
         let error = answer(&Method::POST, &["build"]);
         assert_eq!(error.status, StatusCode::NOT_IMPLEMENTED);
         assert_eq!(error.message, "sampan cannot build images yet (POST /build)");
+    }
+
+    #[test]
+    fn a_single_network_or_volume_is_not_found() {
+        for segments in [["networks", "web"], ["volumes", "web"]] {
+            assert_eq!(answer(&Method::GET, &segments).status, StatusCode::NOT_FOUND);
+        }
+        assert_eq!(
+            answer(&Method::DELETE, &["networks", "web"]).status,
+            StatusCode::NOT_IMPLEMENTED
+        );
     }
 
     #[test]
