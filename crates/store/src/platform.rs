@@ -69,25 +69,21 @@ impl Platform {
         if self.os != offered.os || self.architecture != offered.architecture {
             return None;
         }
-        let (wanted, offered) = (variant_number(self), variant_number(offered));
-        wanted.checked_sub(offered)
+        if self.variant == offered.variant {
+            return Some(0);
+        }
+        variant_number(self)?.checked_sub(variant_number(offered)?)
     }
 }
 
 /// The variant as a number, with the default of its architecture for none: arm64 is v8, arm is v7, amd64 v1.
-fn variant_number(platform: &Platform) -> u32 {
-    let default = match platform.architecture.as_str() {
-        "arm64" => 8,
-        "arm" => 7,
-        "amd64" => 1,
-        _ => 0,
-    };
-    match &platform.variant {
-        None => default,
-        Some(text) => text
-            .strip_prefix('v')
-            .and_then(|number| number.split('.').next()?.parse().ok())
-            .unwrap_or(u32::MAX),
+fn variant_number(platform: &Platform) -> Option<u32> {
+    match (&platform.variant, platform.architecture.as_str()) {
+        (None, "arm64") => Some(8),
+        (None, "arm") => Some(7),
+        (None, "amd64") => Some(1),
+        (None, _) => None,
+        (Some(text), _) => text.strip_prefix('v')?.split('.').next()?.parse().ok(),
     }
 }
 
@@ -172,6 +168,14 @@ mod tests {
         assert_eq!(parsed("linux/x86_64").to_string(), "linux/amd64");
         assert_eq!(parsed("linux/arm/v6").to_string(), "linux/arm/v6");
         assert_eq!(parsed("linux/arm/7"), parsed("linux/arm"));
+    }
+
+    #[test]
+    fn an_unknown_variant_serves_only_itself() {
+        let odd = parsed("linux/amd64/odd");
+        assert_eq!(odd.distance(&odd), Some(0));
+        assert_eq!(odd.distance(&parsed("linux/amd64")), None);
+        assert_eq!(parsed("linux/amd64").distance(&odd), None);
     }
 
     #[test]
