@@ -20,12 +20,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Run everything that continuous integration checks.
-    Test {
-        /// Leave out the tests that boot machines.
-        #[arg(long)]
-        quick: bool,
-    },
+    /// Run everything that continuous integration checks: all but what boots machines (see `e2e` and `laptop`).
+    Test,
     /// Build the kernel of an architecture and print its path.
     Kernel {
         #[arg(long)]
@@ -97,8 +93,7 @@ enum Command {
 
 fn main() -> Result<()> {
     match Arguments::parse().command {
-        Command::Test { quick: false } => test::all(),
-        Command::Test { quick: true } => test::checks(),
+        Command::Test => test::checks(),
         Command::Kernel { arch, laptop } => {
             let role = if laptop { Role::Laptop } else { Role::Guest };
             println!("{}", kernel::build(arch, role)?.display());

@@ -4,25 +4,12 @@ use std::process::Command;
 
 use anyhow::Result;
 
-use crate::architecture::Architecture;
-use crate::e2e::{self, Acceleration};
 use crate::setup::rust_src::{self, Toolchain};
 use crate::setup::{machine, tools};
 use crate::{check, deny, paths, run};
 
 /// The packages whose programs need a whole machine and are run apart.
 const END_TO_END: &str = "tests";
-
-/// Runs every check, the end-to-end tests on the emulated machine of both architectures among them.
-///
-/// # Errors
-/// At the first check that fails.
-pub fn all() -> Result<()> {
-    checks()?;
-    Architecture::ALL
-        .iter()
-        .try_for_each(|arch| e2e::run(*arch, Acceleration::Tcg, &[]))
-}
 
 /// Runs every check but those that boot machines.
 ///
