@@ -24,13 +24,3 @@ extern "C" fn main(count: c_int, vector: *const *const c_char) -> c_int {
         .collect();
     guest_init::main(&arguments)
 }
-
-/// What libgcc's unwinder asks glibc for the tables of a code address. Debian's libgcc_eh is the one static
-/// unwinder at hand and refers to it; with musl there is no such function, and "not found" makes the unwinder
-/// go on to dl_iterate_phdr(3), which musl has.
-#[cfg(target_env = "musl")]
-#[allow(unsafe_code, reason = "defines a function of the C library")]
-#[unsafe(no_mangle)]
-extern "C" fn _dl_find_object(_address: *mut std::ffi::c_void, _result: *mut std::ffi::c_void) -> c_int {
-    -1
-}

@@ -41,16 +41,7 @@ pub fn run(arch: Architecture, acceleration: Acceleration, filters: &[String]) -
     let share = share::share()?;
     let images = paths::target().join("e2e/images");
     link_images(&images)?;
-    run::step("building sampan and the end-to-end tests");
-    run::run(Command::new("cargo").current_dir(paths::checkout()).args([
-        "build",
-        "--quiet",
-        "--package",
-        "sampan",
-        "--package",
-        "tests",
-    ]))?;
-    let programs = paths::target().join("debug");
+    let programs = build_programs()?;
     run::step(&format!(
         "running the end-to-end tests on an {} machine",
         arch.docker()
@@ -65,6 +56,23 @@ pub fn run(arch: Architecture, acceleration: Acceleration, filters: &[String]) -
             .env("SAMPAN_E2E_IMAGES", images)
             .env("SAMPAN_SHARE", share),
     )
+}
+
+/// Builds `sampan` and the end-to-end tests for this machine, and returns their folder.
+///
+/// # Errors
+/// When they do not compile.
+pub fn build_programs() -> Result<PathBuf> {
+    run::step("building sampan and the end-to-end tests");
+    run::run(Command::new("cargo").current_dir(paths::checkout()).args([
+        "build",
+        "--quiet",
+        "--package",
+        "sampan",
+        "--package",
+        "tests",
+    ]))?;
+    Ok(paths::target().join("debug"))
 }
 
 /// Builds every image and makes `folder` hold each one's OCI layout under its name.

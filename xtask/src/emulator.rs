@@ -113,7 +113,7 @@ impl Emulator {
             }
             (Architecture::Amd64, Cpu::Virtualising) => (
                 "microvm,acpi=off,rtc=on,memory-backend=memory",
-                "EPYC,+svm,+npt",
+                "EPYC,+svm,+npt,-xsave",
                 "ttyS0",
             ),
             (Architecture::Arm64, Cpu::Plain) => (

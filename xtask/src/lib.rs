@@ -7,6 +7,7 @@ pub mod architecture;
 pub mod bench;
 pub mod check;
 pub mod cpio;
+pub mod demo;
 pub mod deny;
 pub mod e2e;
 pub mod emulator;

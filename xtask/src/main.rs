@@ -8,7 +8,7 @@ use xtask::architecture::Architecture;
 use xtask::bench::Point;
 use xtask::e2e::Acceleration;
 use xtask::kernel::Role;
-use xtask::{bench, check, deny, e2e, images, init, kernel, laptop, paths, registry, run, share, test};
+use xtask::{bench, check, demo, deny, e2e, images, init, kernel, laptop, paths, registry, run, share, test};
 
 /// Builds, checks and shows sampan. Each command does its own set-up.
 #[derive(Parser)]
@@ -20,7 +20,13 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Run everything that continuous integration checks: all but what boots machines (see `e2e` and `laptop`).
+    /// Build everything and run containers for you to watch.
+    Demo {
+        /// Of the machine; this computer's own by default.
+        #[arg(long)]
+        arch: Option<Architecture>,
+    },
+    /// Run everything that continuous integration checks.
     Test,
     /// Build the kernel of an architecture and print its path.
     Kernel {
@@ -93,6 +99,7 @@ enum Command {
 
 fn main() -> Result<()> {
     match Arguments::parse().command {
+        Command::Demo { arch } => demo::run(arch.map_or_else(Architecture::of_host, Ok)?),
         Command::Test => test::checks(),
         Command::Kernel { arch, laptop } => {
             let role = if laptop { Role::Laptop } else { Role::Guest };

@@ -12,9 +12,12 @@ use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 
 pub(crate) use output::receive_body;
-pub(crate) use proxy::{Process, Proxy, Sizes};
+pub(crate) use proxy::{Process, Proxy};
 pub(crate) use terminal::{Raw, restore_on_panic};
 
+use proxy::Sizes;
+
+use crate::client::Client;
 use crate::failure::Result;
 
 /// What of a container's streams a session carries.
@@ -41,8 +44,19 @@ pub(crate) fn on_terminal() -> (bool, bool) {
     (std::io::stdin().is_terminal(), std::io::stdout().is_terminal())
 }
 
-/// Carries the streams until the output ends or the person leaves.
-pub(crate) async fn carry(connection: TokioIo<Upgraded>, streams: &Streams) -> Result<End> {
+/// Carries the streams of `process` until the output ends or the person leaves, and on to its terminal the size of
+/// the person's window.
+pub(crate) async fn carry(
+    client: &Client,
+    process: Process,
+    connection: TokioIo<Upgraded>,
+    streams: &Streams,
+) -> Result<End> {
+    let _sizes = if streams.tty && on_terminal().1 {
+        Some(Sizes::follow(client.clone(), process)?)
+    } else {
+        None
+    };
     let (reader, writer) = tokio::io::split(connection);
     // Raw mode only where both the container has a terminal and stdin is one.
     let _raw = if streams.stdin && streams.tty && std::io::stdin().is_terminal() {

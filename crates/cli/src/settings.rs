@@ -89,6 +89,8 @@ pub(crate) struct Settings {
     pub(crate) cpus: Option<u32>,
     /// Memory of a machine, such as `2g`.
     pub(crate) memory: Option<String>,
+    /// Whether a machine's kernel tells its whole boot in `machines/<architecture>/console.log`.
+    pub(crate) verbose_console: Option<bool>,
     /// Registries that are spoken to without TLS.
     pub(crate) insecure_registries: Vec<String>,
     /// Where a registry's images are pulled from instead.
@@ -131,6 +133,7 @@ impl Settings {
         self.acceleration = other.acceleration.or(self.acceleration);
         self.cpus = other.cpus.or(self.cpus);
         self.memory = other.memory.or(self.memory);
+        self.verbose_console = other.verbose_console.or(self.verbose_console);
         self.insecure_registries.extend(other.insecure_registries);
         self.mirrors.extend(other.mirrors);
         self
@@ -165,6 +168,7 @@ impl Settings {
                 .memory
                 .as_deref()
                 .map_or(Ok(DEFAULT_MEMORY_MIB), memory_mib)?,
+            verbose_console: self.verbose_console.unwrap_or_default(),
             mirrors: self.mirrors.clone().into_iter().collect(),
             insecure_registries: self.insecure_registries.clone(),
             vmm_command: vec![executable.into_os_string(), OsString::from("vmm")],

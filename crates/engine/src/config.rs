@@ -21,6 +21,8 @@ pub struct EngineConfig {
     pub cpus: u32,
     /// Memory of each machine in MiB.
     pub memory_mib: u32,
+    /// Whether a machine's kernel says on its console all that it has to say; else errors and worse.
+    pub verbose_console: bool,
     /// Where to pull a registry's images from instead: (registry domain, base URLs in the order to try).
     pub mirrors: Vec<(String, Vec<String>)>,
     /// Registries (`host[:port]`) that are spoken to without TLS.

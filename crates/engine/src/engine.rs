@@ -156,6 +156,7 @@ fn new_machine(
         default: architecture == config.architecture,
         cpus: config.cpus,
         memory_mib: config.memory_mib,
+        verbose_console: config.verbose_console,
         kernel: config.share.join(format!("kernel-{architecture}")),
         initramfs: config.share.join(format!("initramfs-{architecture}")),
         directory: config.home.join("machines").join(architecture.docker_name()),

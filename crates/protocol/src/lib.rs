@@ -12,12 +12,14 @@
 //! An [`Event::Exited`] is sent only after the last byte of the process's output was handed to its streams.
 
 mod architecture;
+mod capability;
 pub mod frame;
 mod message;
 mod spec;
 mod token;
 
 pub use architecture::{Architecture, UnknownArchitecture};
+pub use capability::CAPABILITIES;
 pub use message::{
     Event, ExitStatus, Failure, FailureKind, FromGuest, FromHost, Hello, Reply, Request, Welcome,
 };

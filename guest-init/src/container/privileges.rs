@@ -3,7 +3,7 @@
 //! As in Docker since 20.10.14 the inheritable and ambient sets stay empty: root has what the bounding set
 //! leaves, and anybody else has nothing until a program with file capabilities gives it.
 
-use protocol::{Process, Rlimit};
+use protocol::{CAPABILITIES, Process, Rlimit};
 use rustix::process::{Gid, Resource, Uid, setrlimit};
 use rustix::thread::{
     CapabilitySet, CapabilitySets, remove_capability_from_bounding_set, set_capabilities, set_thread_groups,
@@ -13,55 +13,10 @@ use rustix::thread::{
 use super::user::Identity;
 use crate::failure::{Context, Outcome, invalid};
 
-/// Names by their number (linux/capability.h).
-const NAMES: [&str; 41] = [
-    "CHOWN",
-    "DAC_OVERRIDE",
-    "DAC_READ_SEARCH",
-    "FOWNER",
-    "FSETID",
-    "KILL",
-    "SETGID",
-    "SETUID",
-    "SETPCAP",
-    "LINUX_IMMUTABLE",
-    "NET_BIND_SERVICE",
-    "NET_BROADCAST",
-    "NET_ADMIN",
-    "NET_RAW",
-    "IPC_LOCK",
-    "IPC_OWNER",
-    "SYS_MODULE",
-    "SYS_RAWIO",
-    "SYS_CHROOT",
-    "SYS_PTRACE",
-    "SYS_PACCT",
-    "SYS_ADMIN",
-    "SYS_BOOT",
-    "SYS_NICE",
-    "SYS_RESOURCE",
-    "SYS_TIME",
-    "SYS_TTY_CONFIG",
-    "MKNOD",
-    "LEASE",
-    "AUDIT_WRITE",
-    "AUDIT_CONTROL",
-    "SETFCAP",
-    "MAC_OVERRIDE",
-    "MAC_ADMIN",
-    "SYSLOG",
-    "WAKE_ALARM",
-    "BLOCK_SUSPEND",
-    "AUDIT_READ",
-    "PERFMON",
-    "BPF",
-    "CHECKPOINT_RESTORE",
-];
-
 /// The set of these names.
 pub(super) fn capabilities(names: &[String]) -> Outcome<CapabilitySet> {
     names.iter().try_fold(CapabilitySet::empty(), |set, name| {
-        let number = NAMES.iter().position(|known| known == name);
+        let number = CAPABILITIES.iter().position(|known| known == name);
         let number = number.ok_or_else(|| invalid(format!("unknown capability {name:?}")))?;
         Ok(set | CapabilitySet::from_bits_retain(1 << number))
     })
@@ -69,13 +24,13 @@ pub(super) fn capabilities(names: &[String]) -> Outcome<CapabilitySet> {
 
 /// Takes everything but these capabilities from the bounding set.
 pub(super) fn bound(keep: CapabilitySet) -> Outcome<()> {
-    for number in 0..NAMES.len() {
+    for number in 0..CAPABILITIES.len() {
         let one = CapabilitySet::from_bits_retain(1 << number);
         if !keep.contains(one) {
             remove_capability_from_bounding_set(one).context(|| {
                 format!(
                     "capability {} could not be dropped",
-                    NAMES.get(number).unwrap_or(&"")
+                    CAPABILITIES.get(number).unwrap_or(&"")
                 )
             })?;
         }

@@ -37,6 +37,9 @@ pub(crate) struct MachineStartArguments {
     /// Memory of each machine, such as 2g
     #[arg(long, value_name = "BYTES")]
     pub(crate) memory: Option<String>,
+    /// Let the kernel tell its whole boot on the console
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub(crate) verbose_console: Option<bool>,
 }
 
 impl MachineStartArguments {
@@ -47,6 +50,7 @@ impl MachineStartArguments {
             acceleration: self.accel.clone(),
             cpus: self.cpus,
             memory: self.memory.clone(),
+            verbose_console: self.verbose_console,
             ..Settings::default()
         }
     }

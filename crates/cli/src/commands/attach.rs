@@ -7,7 +7,7 @@ use crate::client::{Client, Target};
 use crate::commands::run::{check_terminal, exit_code};
 use crate::detach;
 use crate::failure::{Failure, Result};
-use crate::session::{self, End, Process, Proxy, Sizes, Streams};
+use crate::session::{self, End, Process, Proxy, Streams};
 
 /// `sampan attach`.
 pub(crate) async fn run(client: &Client, arguments: AttachArguments) -> Result<()> {
@@ -57,11 +57,6 @@ pub(crate) async fn run(client: &Client, arguments: AttachArguments) -> Result<(
     if let Some(proxy) = &proxy {
         proxy.started();
     }
-    let _sizes = if tty && session::on_terminal().1 {
-        Some(Sizes::follow(client.clone(), Process::Container(id.clone()))?)
-    } else {
-        None
-    };
     let streams = Streams {
         tty,
         stdin,
@@ -69,7 +64,7 @@ pub(crate) async fn run(client: &Client, arguments: AttachArguments) -> Result<(
         stderr: true,
         detach_keys: keys,
     };
-    if session::carry(connection, &streams).await? == End::Detached {
+    if session::carry(client, Process::Container(id.clone()), connection, &streams).await? == End::Detached {
         return Ok(());
     }
     exit_code(exit.json().await?)

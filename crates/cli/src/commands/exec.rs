@@ -7,7 +7,7 @@ use crate::arguments::ExecArguments;
 use crate::client::{Client, Target};
 use crate::commands::run::check_terminal;
 use crate::failure::{Failure, Result};
-use crate::session::{self, End, Process, Sizes, Streams};
+use crate::session::{self, End, Process, Streams};
 use crate::{create, detach, sys};
 
 /// `sampan exec`.
@@ -41,11 +41,6 @@ pub(crate) async fn run(client: &Client, arguments: ExecArguments) -> Result<()>
         return Ok(());
     }
     let connection = client.hijack(&target, Some(&start)).await?;
-    let _sizes = if arguments.tty && session::on_terminal().1 {
-        Some(Sizes::follow(client.clone(), Process::Exec(id.to_owned()))?)
-    } else {
-        None
-    };
     let streams = Streams {
         tty: arguments.tty,
         stdin,
@@ -53,7 +48,7 @@ pub(crate) async fn run(client: &Client, arguments: ExecArguments) -> Result<()>
         stderr: true,
         detach_keys: keys,
     };
-    if session::carry(connection, &streams).await? == End::Detached {
+    if session::carry(client, Process::Exec(id.to_owned()), connection, &streams).await? == End::Detached {
         return Ok(());
     }
     let exec: ExecInspectResponse = client.get(&Target::new(&["exec", id, "json"])).await?;

@@ -17,7 +17,7 @@ use crate::create::{self, Request};
 use crate::failure::{Failure, NO_CONTAINER, Result, start_code};
 use crate::output::{line, tell};
 use crate::progress::To;
-use crate::session::{self, End, Process, Proxy, Sizes, Streams};
+use crate::session::{self, End, Process, Proxy, Streams};
 use crate::{detach, reference, sys};
 
 /// `sampan create`.
@@ -117,11 +117,6 @@ impl Started<'_> {
         if let Some(proxy) = &proxy {
             proxy.started();
         }
-        let _sizes = if tty && session::on_terminal().1 {
-            Some(Sizes::follow(client.clone(), Process::Container(id.clone()))?)
-        } else {
-            None
-        };
         let streams = Streams {
             tty,
             stdin: request.stdin,
@@ -129,7 +124,9 @@ impl Started<'_> {
             stderr: request.stderr,
             detach_keys: keys,
         };
-        if session::carry(connection, &streams).await? == End::Detached {
+        if session::carry(client, Process::Container(id.clone()), connection, &streams).await?
+            == End::Detached
+        {
             return Ok(());
         }
         exit_code(exit.json().await?)

@@ -9,7 +9,7 @@ use crate::commands::run::{check_terminal, exit_code};
 use crate::detach;
 use crate::failure::{Failure, Result, start_code};
 use crate::output::{line, tell};
-use crate::session::{self, End, Process, Proxy, Sizes, Streams};
+use crate::session::{self, End, Process, Proxy, Streams};
 
 /// `sampan start`.
 pub(crate) async fn run(client: &Client, arguments: StartArguments) -> Result<()> {
@@ -69,11 +69,6 @@ async fn attached(client: &Client, arguments: &StartArguments, name: &str) -> Re
     if let Some(proxy) = &proxy {
         proxy.started();
     }
-    let _sizes = if tty && session::on_terminal().1 {
-        Some(Sizes::follow(client.clone(), Process::Container(id.clone()))?)
-    } else {
-        None
-    };
     let streams = Streams {
         tty,
         stdin,
@@ -81,7 +76,7 @@ async fn attached(client: &Client, arguments: &StartArguments, name: &str) -> Re
         stderr: true,
         detach_keys: keys,
     };
-    if session::carry(connection, &streams).await? == End::Detached {
+    if session::carry(client, Process::Container(id.clone()), connection, &streams).await? == End::Detached {
         return Ok(());
     }
     exit_code(exit.json().await?)

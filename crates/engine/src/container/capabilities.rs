@@ -1,6 +1,8 @@
 //! The capabilities of a container (capabilities(7); moby `oci/caps`): Docker's default set, `--cap-add`,
 //! `--cap-drop` and `--privileged`.
 
+use protocol::CAPABILITIES;
+
 use crate::error::{EngineError, Result};
 
 const DEFAULT: [&str; 14] = [
@@ -20,60 +22,16 @@ const DEFAULT: [&str; 14] = [
     "AUDIT_WRITE",
 ];
 
-const ALL: [&str; 41] = [
-    "CHOWN",
-    "DAC_OVERRIDE",
-    "DAC_READ_SEARCH",
-    "FOWNER",
-    "FSETID",
-    "KILL",
-    "SETGID",
-    "SETUID",
-    "SETPCAP",
-    "LINUX_IMMUTABLE",
-    "NET_BIND_SERVICE",
-    "NET_BROADCAST",
-    "NET_ADMIN",
-    "NET_RAW",
-    "IPC_LOCK",
-    "IPC_OWNER",
-    "SYS_MODULE",
-    "SYS_RAWIO",
-    "SYS_CHROOT",
-    "SYS_PTRACE",
-    "SYS_PACCT",
-    "SYS_ADMIN",
-    "SYS_BOOT",
-    "SYS_NICE",
-    "SYS_RESOURCE",
-    "SYS_TIME",
-    "SYS_TTY_CONFIG",
-    "MKNOD",
-    "LEASE",
-    "AUDIT_WRITE",
-    "AUDIT_CONTROL",
-    "SETFCAP",
-    "MAC_OVERRIDE",
-    "MAC_ADMIN",
-    "SYSLOG",
-    "WAKE_ALARM",
-    "BLOCK_SUSPEND",
-    "AUDIT_READ",
-    "PERFMON",
-    "BPF",
-    "CHECKPOINT_RESTORE",
-];
-
 /// The names, in upper case without `CAP_`, that a container gets.
 pub(crate) fn resolve(privileged: bool, add: &[String], drop: &[String]) -> Result<Vec<String>> {
     if privileged {
-        return Ok(owned(&ALL));
+        return Ok(owned(&CAPABILITIES));
     }
     let add = normal("CapAdd", add)?;
     let drop = normal("CapDrop", drop)?;
     let contains = |list: &[String], name: &str| list.iter().any(|known| known == name);
     let mut capabilities: Vec<String> = if contains(&add, "ALL") {
-        owned(&ALL)
+        owned(&CAPABILITIES)
             .into_iter()
             .filter(|name| !contains(&drop, name))
             .collect()
@@ -103,7 +61,7 @@ fn normal(field: &str, names: &[String]) -> Result<Vec<String>> {
         .map(|given| {
             let upper = given.to_ascii_uppercase();
             let name = upper.strip_prefix("CAP_").unwrap_or(&upper);
-            if name == "ALL" || ALL.contains(&name) {
+            if name == "ALL" || CAPABILITIES.contains(&name) {
                 Ok(name.to_owned())
             } else {
                 Err(EngineError::BadRequest(format!(
@@ -144,13 +102,16 @@ mod tests {
     #[test]
     fn all_added_less_what_is_dropped() {
         let capabilities = resolved(&["ALL"], &["SYS_ADMIN"]);
-        assert_eq!(capabilities.len(), ALL.len() - 1);
+        assert_eq!(capabilities.len(), CAPABILITIES.len() - 1);
         assert!(!capabilities.contains(&"SYS_ADMIN".to_owned()));
     }
 
     #[test]
     fn privileged_has_everything() {
-        assert_eq!(resolve(true, &[], &owned(&["ALL"])).unwrap().len(), ALL.len());
+        assert_eq!(
+            resolve(true, &[], &owned(&["ALL"])).unwrap().len(),
+            CAPABILITIES.len()
+        );
     }
 
     #[test]

@@ -107,7 +107,7 @@ fn machine_config(settings: &MachineSettings, accelerator: Accelerator) -> Machi
         command_line: String::new(),
         directory: settings.directory.clone(),
         data_disk: data_disk(settings),
-        verbose_console: false,
+        verbose_console: settings.verbose_console,
     }
 }
 

@@ -75,6 +75,7 @@ pub(crate) fn open(root: &Path) -> engine::Result<Engine> {
         acceleration: Acceleration::Only(Accelerator::Tcg),
         cpus: 2,
         memory_mib: 512,
+        verbose_console: false,
         mirrors: Vec::new(),
         insecure_registries: Vec::new(),
         vmm_command: vec![std::env::current_exe().unwrap().into(), "machine".into()],

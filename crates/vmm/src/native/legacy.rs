@@ -36,12 +36,12 @@ pub(super) fn attach(
     };
     let interrupt = Arc::new(Line(vm.interrupt_line(line).map_err(refused)?));
     let serial = Serial::new(interrupt, Box::new(ConsoleWriter(console)));
-    bus.insert(address, size, Arc::new(SerialPort(Mutex::new(serial))));
+    bus.insert(address, size, Arc::new(ByteDevice(Mutex::new(serial))));
     match architecture {
         Architecture::Amd64 => {
             bus.insert(POWER_OFF_PORT, 1, Arc::new(PowerOff(lifecycle.clone())));
             let keyboard = I8042::new(Arc::new(ResetLine(lifecycle.clone())));
-            let keyboard = Arc::new(Keyboard(Mutex::new(keyboard)));
+            let keyboard = Arc::new(ByteDevice(Mutex::new(keyboard)));
             bus.insert(KEYBOARD_PORT, KEYBOARD_COMMAND + 1, keyboard);
         }
         Architecture::Arm64 => {
@@ -73,10 +73,36 @@ impl Write for ConsoleWriter {
     }
 }
 
-/// A 16550: one register a byte.
-struct SerialPort(Mutex<Serial>);
+/// A device whose registers are a byte each.
+trait ByteRegisters: Send {
+    fn read(&mut self, offset: u8) -> u8;
+    fn write(&mut self, offset: u8, value: u8);
+}
 
-impl BusDevice for SerialPort {
+impl ByteRegisters for Serial {
+    fn read(&mut self, offset: u8) -> u8 {
+        Self::read(self, offset)
+    }
+
+    fn write(&mut self, offset: u8, value: u8) {
+        Self::write(self, offset, value);
+    }
+}
+
+impl ByteRegisters for I8042 {
+    fn read(&mut self, offset: u8) -> u8 {
+        Self::read(self, offset)
+    }
+
+    fn write(&mut self, offset: u8, value: u8) {
+        Self::write(self, offset, value);
+    }
+}
+
+/// One of them on a bus. An access that is wider than a register does nothing.
+struct ByteDevice<D>(Mutex<D>);
+
+impl<D: ByteRegisters> BusDevice for ByteDevice<D> {
     fn read(&self, offset: u64, data: &mut [u8]) {
         if let ([byte], Ok(offset)) = (data, u8::try_from(offset)) {
             *byte = self.0.lock().unwrap_or_else(PoisonError::into_inner).read(offset);
@@ -123,26 +149,6 @@ impl BusDevice for PowerOff {
 
     fn write(&self, _: u64, _: &[u8]) {
         self.0.end(End::PowerOff);
-    }
-}
-
-/// A keyboard controller without a keyboard.
-struct Keyboard(Mutex<I8042>);
-
-impl BusDevice for Keyboard {
-    fn read(&self, offset: u64, data: &mut [u8]) {
-        if let ([byte], Ok(offset)) = (data, u8::try_from(offset)) {
-            *byte = self.0.lock().unwrap_or_else(PoisonError::into_inner).read(offset);
-        }
-    }
-
-    fn write(&self, offset: u64, data: &[u8]) {
-        if let ([byte], Ok(offset)) = (data, u8::try_from(offset)) {
-            self.0
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .write(offset, *byte);
-        }
     }
 }
 
