@@ -4,14 +4,16 @@ use std::process::Command;
 
 use anyhow::Result;
 
+use crate::architecture::Architecture;
+use crate::e2e::{self, Acceleration};
 use crate::setup::rust_src::{self, Toolchain};
 use crate::setup::{machine, tools};
-use crate::{check, deny, paths, run};
+use crate::{check, deny, laptop, paths, run};
 
 /// The packages whose programs need a whole machine and are run apart.
 const END_TO_END: &str = "tests";
 
-/// Runs every check but those that boot machines.
+/// Runs every check; the scenarios on the emulated machine, and on KVM inside a virtual laptop, of each architecture.
 ///
 /// # Errors
 /// At the first check that fails.
@@ -31,7 +33,16 @@ pub fn checks() -> Result<()> {
     ]))?;
     units()?;
     deny::check()?;
-    check::TARGETS.iter().try_for_each(|target| check::target(target))
+    check::TARGETS
+        .iter()
+        .try_for_each(|target| check::target(target))?;
+    for arch in Architecture::ALL {
+        e2e::run(arch, Acceleration::Tcg, &[])?;
+    }
+    for arch in Architecture::ALL {
+        laptop::end_to_end(arch, &[])?;
+    }
+    Ok(())
 }
 
 /// Runs the unit tests of the workspace.

@@ -4,12 +4,15 @@
 //! newest version.
 
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::{Bytes, BytesMut};
 use futures_util::Stream;
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Empty, Full, Limited, StreamBody};
 use hyper::body::{Frame, Incoming};
+use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper::header::{CONNECTION, CONTENT_TYPE, HOST, UPGRADE};
 use hyper::upgrade::Upgraded;
 use hyper::{Method, Request, Response, StatusCode};
@@ -25,6 +28,8 @@ use crate::{autostart, sys};
 const LONGEST_ANSWER: usize = 256 << 20;
 /// The longest line of a stream of JSON lines, in bytes.
 const LONGEST_LINE: usize = 16 << 20;
+/// How many services may die under a client's first word before it gives up.
+const GREETINGS: usize = 3;
 
 /// Why an answer did not come.
 #[derive(Debug, thiserror::Error)]
@@ -127,11 +132,16 @@ impl Target {
 #[derive(Clone, Debug)]
 pub(crate) struct Client {
     host: Host,
+    /// Whether the engine has answered anything yet.
+    answered: Arc<AtomicBool>,
 }
 
 impl Client {
     pub(crate) fn new(host: Host) -> Self {
-        Self { host }
+        Self {
+            host,
+            answered: Arc::default(),
+        }
     }
 
     pub(crate) fn host(&self) -> &Host {
@@ -168,14 +178,37 @@ impl Client {
         Ok(())
     }
 
-    async fn send(&self, mut request: Request<RequestBody>) -> Result<Response<Incoming>> {
-        request
-            .headers_mut()
-            .insert(HOST, hyper::header::HeaderValue::from_static("sampan"));
-        let connection = self.connect().await?;
-        let (mut sender, driver) = hyper::client::conn::http1::handshake(TokioIo::new(connection)).await?;
+    /// A connection for one request.
+    ///
+    /// A service that was killed a moment ago takes connections until the system has closed its socket, and answers
+    /// none. So this user's own service is greeted once, and another is started where no answer comes: the request
+    /// itself could not be sent a second time.
+    async fn sender(&self) -> Result<SendRequest<RequestBody>> {
+        if !self.host.own || self.answered.load(Ordering::Relaxed) {
+            return self.open().await;
+        }
+        let mut attempt = 1;
+        loop {
+            let mut sender = self.open().await?;
+            match greet(&mut sender).await {
+                Ok(()) => {
+                    self.answered.store(true, Ordering::Relaxed);
+                    return Ok(sender);
+                }
+                Err(error) if attempt == GREETINGS => return Err(error),
+                Err(_) => attempt += 1,
+            }
+        }
+    }
+
+    async fn open(&self) -> Result<SendRequest<RequestBody>> {
+        let (sender, driver) = handshake(TokioIo::new(self.connect().await?)).await?;
         tokio::spawn(driver.with_upgrades());
-        let response = sender.send_request(request).await?;
+        Ok(sender)
+    }
+
+    async fn send(&self, request: Request<RequestBody>) -> Result<Response<Incoming>> {
+        let response = self.sender().await?.send_request(request).await?;
         if response.status().is_client_error() || response.status().is_server_error() {
             return Err(refusal(response).await);
         }
@@ -183,7 +216,8 @@ impl Client {
     }
 
     fn request(method: Method, target: &Target, body: RequestBody) -> Result<Request<RequestBody>> {
-        let request = Request::builder().method(method).uri(target.uri()).body(body);
+        let request = Request::builder().method(method).uri(target.uri());
+        let request = request.header(HOST, "sampan").body(body);
         request.map_err(|error| ClientError::Answer(error.to_string()))
     }
 
@@ -296,6 +330,13 @@ impl Client {
         }
         Ok(TokioIo::new(hyper::upgrade::on(response).await?))
     }
+}
+
+/// Has any answer from the engine, and leaves the connection free for a request.
+async fn greet(sender: &mut SendRequest<RequestBody>) -> Result<()> {
+    let ping = Client::request(Method::GET, &Target::new(&["_ping"]), empty())?;
+    collect(sender.send_request(ping).await?).await?;
+    Ok(sender.ready().await?)
 }
 
 fn empty() -> RequestBody {
@@ -435,5 +476,38 @@ mod tests {
     #[test]
     fn a_target_without_parameters_has_no_question_mark() {
         assert_eq!(Target::new(&["containers", "json"]).uri(), "/containers/json");
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn a_service_that_dies_under_the_greeting_is_followed_by_the_next() {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("sampan.sock");
+        let listener = tokio::net::UnixListener::bind(&path).unwrap();
+        let service = tokio::spawn(async move {
+            drop(listener.accept().await.unwrap());
+            let (mut connection, _) = listener.accept().await.unwrap();
+            let mut asked = String::new();
+            for body in ["OK", "[]"] {
+                let mut request = [0; 1024];
+                let length = connection.read(&mut request).await.unwrap();
+                asked += String::from_utf8_lossy(&request[..length])
+                    .lines()
+                    .next()
+                    .unwrap();
+                let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{body}");
+                connection.write_all(answer.as_bytes()).await.unwrap();
+            }
+            asked
+        });
+        let client = Client::new(Host { path, own: true });
+        let answer: Vec<u8> = client.get(&Target::new(&["containers", "json"])).await.unwrap();
+        assert!(answer.is_empty());
+        assert_eq!(
+            service.await.unwrap(),
+            "GET /_ping HTTP/1.1GET /containers/json HTTP/1.1"
+        );
     }
 }
