@@ -15,8 +15,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use crate::architecture::Architecture;
-use crate::run;
 use crate::setup::machine;
+use crate::{qemu, run};
 
 /// What PID 1 says last on the console, followed by its result: [`SUCCESS`] or what went wrong.
 const RESULT: &str = "laptop: ";
@@ -33,8 +33,8 @@ pub struct Emulator {
     pub memory_mib: u32,
     pub kernel: PathBuf,
     pub initramfs: PathBuf,
-    /// Words of the kernel's command line beside those for the console. What the kernel does not know goes to PID 1:
-    /// `name=value` into its environment, and what follows `--` into its arguments.
+    /// Words of the kernel's command line beside those for the console. `name=value` that the kernel does not know
+    /// goes into PID 1's environment. There are no arguments for it after `--`: QEMU adds words of its own.
     pub words: Vec<String>,
     /// A folder of this machine, read-only over 9P under the tag `laptop`.
     pub folder: Option<PathBuf>,
@@ -60,8 +60,7 @@ impl Emulator {
     /// # Errors
     /// When QEMU cannot be installed or fails, the guest is still there after `patience`, or it ended without a result.
     pub fn run(&self, patience: Duration, mut each: impl FnMut(Duration, &str)) -> Result<String> {
-        machine::install(machine::EMULATION)?;
-        let mut command = self.command();
+        let mut command = self.command()?;
         let shown = run::line(&command);
         let begun = Instant::now();
         let qemu = command
@@ -105,8 +104,13 @@ impl Emulator {
         result.context("the guest ended without a result; the last lines of its console say why")
     }
 
-    fn command(&self) -> Command {
-        let mut command = Command::new(format!("qemu-system-{}", self.arch.cpu()));
+    fn command(&self) -> Result<Command> {
+        let mut command = if self.arch == Architecture::of_host()? && self.cpu == Cpu::Virtualising {
+            qemu::command(self.arch)?
+        } else {
+            machine::install(machine::EMULATION)?;
+            Command::new(format!("qemu-system-{}", self.arch.cpu()))
+        };
         let (machine, cpu, console) = match (self.arch, self.cpu) {
             (Architecture::Amd64, Cpu::Plain) => {
                 ("microvm,acpi=off,rtc=on,memory-backend=memory", "max", "ttyS0")
@@ -181,7 +185,7 @@ impl Emulator {
                 .arg(option("socket,id=vsock,path=", vsock))
                 .args(["-device", "vhost-user-vsock-device,chardev=vsock"]);
         }
-        command
+        Ok(command)
     }
 
     fn command_line(&self, console: &str) -> String {

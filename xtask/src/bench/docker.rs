@@ -8,9 +8,10 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 
 use super::samples::Samples;
-use super::{Bench, debian, guest, ours};
+use super::{Bench, guest, ours};
 use crate::architecture::Architecture;
 use crate::emulator::{Cpu, Emulator, SUCCESS};
+use crate::setup::unpacked;
 use crate::{images, paths, publish, run};
 
 /// The processors of both machines.
@@ -82,7 +83,7 @@ pub(super) fn measure(bench: &Bench, arch: Architecture) -> Result<Docker> {
 
 /// The root file system: docker.io, all that it needs, and the image.
 fn disk(arch: Architecture) -> Result<PathBuf> {
-    let packages = debian::unpack("docker", PACKAGES, WITHOUT, arch)?;
+    let packages = unpacked::unpack("docker", PACKAGES, WITHOUT, arch)?;
     let image = images::build("hello-world")?;
     let name = |path: &Path| {
         path.file_name()

@@ -1,5 +1,6 @@
 //! The guest's side of the benchmarks: the program `bench-guest` of the tests, as PID 1.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 
@@ -25,6 +26,6 @@ pub(super) fn initramfs(arch: Architecture) -> Result<PathBuf> {
     let folder = paths::target().join("bench");
     fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
     let initramfs = folder.join(format!("initramfs-{}", arch.docker()));
-    init::pack(&program(arch)?, &initramfs)?;
+    init::pack(&program(arch)?, &BTreeSet::new(), &initramfs)?;
     Ok(initramfs)
 }

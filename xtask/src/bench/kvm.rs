@@ -1,6 +1,7 @@
 //! Machines on KVM, inside the laptop: boot against QEMU's own machine for direct boot (`microvm` on amd64, `virt` on
 //! arm64), and memory. What is measured how is told by the guest's side, `tests/src/bin/bench_guest/kvm.rs`.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::process::Command;
 
@@ -8,34 +9,24 @@ use anyhow::{Result, bail};
 
 use super::report::{Goal, Row, Unit};
 use super::samples::Samples;
-use super::{Bench, debian, guest};
+use super::{Bench, guest};
 use crate::architecture::Architecture;
 use crate::emulator::SUCCESS;
 use crate::musl::Profile;
-use crate::{laptop, publish, run};
+use crate::{laptop, publish, qemu, run};
 
-/// QEMU and its firmware for an architecture, without what only other machines and user interfaces need.
-const WITHOUT: &[&str] = &[
-    "debconf",
-    "debconf-2.0",
-    "perl",
-    "perl-base",
-    "dpkg",
-    "python3",
-    "ipxe-qemu",
-    "init-system-helpers",
-];
 const DATA_BYTES: u64 = 64 << 20;
 /// Of service and machine's process with an idle guest of 512 MiB.
 const MOST_MEMORY_MIB: f64 = 100.0;
 
 pub(super) fn measure(bench: &Bench, arch: Architecture) -> Result<Vec<Row>> {
-    let (package, baseline) = match arch {
-        Architecture::Amd64 => ("qemu-system-x86", "QEMU microvm"),
-        Architecture::Arm64 => ("qemu-system-arm", "QEMU virt"),
+    let baseline = match arch {
+        Architecture::Amd64 => "QEMU microvm",
+        Architecture::Arm64 => "QEMU virt",
     };
-    let qemu = debian::unpack("qemu", &["base-files", package], WITHOUT, arch)?;
-    let folder = laptop::folder(arch, Profile::Release)?;
+    let qemu = qemu::unpacked(arch)?;
+    let folder = laptop::folder(arch)?;
+    laptop::add_static_program(&folder, arch, Profile::Release)?;
     let unpacked = folder.join("qemu");
     publish::remove(&unpacked)?;
     run::run(
@@ -54,17 +45,23 @@ pub(super) fn measure(bench: &Bench, arch: Architecture) -> Result<Vec<Row>> {
     ));
     let words = vec!["BENCH=kvm".to_owned(), format!("BENCH_RUNS={}", bench.runs)];
     let (mut ours, mut theirs, mut memory) = (Vec::new(), Vec::new(), Vec::new());
-    let result = laptop::boot(arch, &folder, &guest::program(arch)?, words, |_, line| {
-        let figure = line
-            .strip_prefix("bench: ")
-            .and_then(|figure| figure.split_once(' '));
-        match figure.and_then(|(name, value)| Some((name, value.parse::<f64>().ok()?))) {
-            Some(("boot-ours", seconds)) => ours.push(seconds),
-            Some(("boot-qemu", seconds)) => theirs.push(seconds),
-            Some(("memory-service" | "memory-vmm", kibibytes)) => memory.push(kibibytes / 1024.0),
-            _ => eprintln!("    {line}"),
-        }
-    })?;
+    let result = laptop::boot(
+        arch,
+        &folder,
+        (&guest::program(arch)?, &BTreeSet::new()),
+        words,
+        |_, line| {
+            let figure = line
+                .strip_prefix("bench: ")
+                .and_then(|figure| figure.split_once(' '));
+            match figure.and_then(|(name, value)| Some((name, value.parse::<f64>().ok()?))) {
+                Some(("boot-ours", seconds)) => ours.push(seconds),
+                Some(("boot-qemu", seconds)) => theirs.push(seconds),
+                Some(("memory-service" | "memory-vmm", kibibytes)) => memory.push(kibibytes / 1024.0),
+                _ => eprintln!("    {line}"),
+            }
+        },
+    )?;
     if result != SUCCESS {
         bail!("{result}");
     }

@@ -3,7 +3,6 @@
 //! Nothing measured is kept from one run to the next: a baseline is worth something only under the same load. What is
 //! run is the release build.
 
-mod debian;
 mod docker;
 mod guest;
 mod kvm;

@@ -4,3 +4,4 @@ pub mod debian;
 pub mod machine;
 pub mod rust_src;
 pub mod tools;
+pub mod unpacked;

@@ -6,16 +6,16 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
+use super::debian::{Debian, Package};
 use crate::architecture::Architecture;
 use crate::fingerprint::Fingerprint;
-use crate::setup::debian::{Debian, Package};
 use crate::{paths, publish, run};
 
 /// Returns a folder with `packages` and all that they depend on but `without`.
 ///
 /// # Errors
 /// When a package cannot be had or unpacked.
-pub(super) fn unpack(name: &str, packages: &[&str], without: &[&str], arch: Architecture) -> Result<PathBuf> {
+pub fn unpack(name: &str, packages: &[&str], without: &[&str], arch: Architecture) -> Result<PathBuf> {
     let owned = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
     let debian = Debian::open()?;
     let closure = debian.closure(&owned(packages), &owned(without), arch)?;
