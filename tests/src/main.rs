@@ -7,6 +7,7 @@
 //! - `SAMPAN_E2E_ACCEL`: `auto`, `kvm` or `tcg`; `auto` by default.
 //! - `SAMPAN_E2E_BIN`: the `sampan` program; beside this one by default.
 //! - `SAMPAN_E2E_IMAGES`: a folder of OCI layouts, one for each image.
+//! - `SAMPAN_E2E_FILTERS`: only the scenarios whose names contain one of these, separated by commas.
 //! - `SAMPAN_SHARE`: the kernels and initramfs images.
 //!
 //! The scenarios share one service and one machine, except those that break it. Arguments are those of a Rust
@@ -36,7 +37,12 @@ fn main() -> ExitCode {
     }
     let arguments = libtest_mimic::Arguments::from_args();
     let shared = world::Shared::default();
-    let conclusion = libtest_mimic::run(&arguments, scenarios::all(&shared));
+    let mut scenarios = scenarios::all(&shared);
+    let filters = std::env::var("SAMPAN_E2E_FILTERS").unwrap_or_default();
+    if !filters.is_empty() {
+        scenarios.retain(|scenario| filters.split(',').any(|filter| scenario.name().contains(filter)));
+    }
+    let conclusion = libtest_mimic::run(&arguments, scenarios);
     shared.stop();
     conclusion.exit_code()
 }

@@ -49,9 +49,9 @@ pub fn run(arch: Architecture, acceleration: Acceleration, filters: &[String]) -
     run::run(
         Command::new(programs.join("e2e"))
             .current_dir(paths::checkout())
-            .args(filters)
             .env("SAMPAN_E2E_ARCH", arch.docker())
             .env("SAMPAN_E2E_ACCEL", acceleration.name())
+            .env("SAMPAN_E2E_FILTERS", filters.join(","))
             .env("SAMPAN_E2E_BIN", programs.join("sampan"))
             .env("SAMPAN_E2E_IMAGES", images)
             .env("SAMPAN_SHARE", share),

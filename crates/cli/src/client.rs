@@ -4,6 +4,7 @@
 //! newest version.
 
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -41,6 +42,11 @@ pub(crate) enum ClientError {
          Is it running? `sampan doctor` looks for what is wrong."
     )]
     Connect { address: String, source: io::Error },
+    #[error(
+        "the path of the service's socket, {}, is longer than this system takes: set SAMPAN_HOME to a shorter folder",
+        .0.display()
+    )]
+    LongPath(PathBuf),
     /// The service was started and did not come up.
     #[error("The sampan service did not start: {0}")]
     Start(String),
@@ -154,6 +160,10 @@ impl Client {
             Ok(connection) => Ok(connection),
             Err(error) if self.host.own && sys::is_absent(&error) => {
                 autostart::connect(&self.host.path).await
+            }
+            // What connect(2) cannot be asked at all.
+            Err(error) if self.host.own && error.kind() == io::ErrorKind::InvalidInput => {
+                Err(ClientError::LongPath(self.host.path.clone()))
             }
             Err(source) => Err(ClientError::Connect {
                 address: sys::address(&self.host.path),

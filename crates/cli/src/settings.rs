@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::env;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use engine::{Acceleration, Accelerator, Architecture, EngineConfig};
 use serde::{Deserialize, Serialize};
@@ -19,6 +20,8 @@ use crate::sys;
 const FILE: &str = "config.toml";
 const DEFAULT_MEMORY_MIB: u32 = 1024;
 const MAX_CPUS: u32 = 32;
+/// In seconds.
+const REGISTRY_TIMEOUT: u64 = 30;
 
 /// The folder of all state, absolute.
 pub(crate) fn home() -> Result<PathBuf> {
@@ -89,10 +92,14 @@ pub(crate) struct Settings {
     pub(crate) cpus: Option<u32>,
     /// Memory of a machine, such as `2g`.
     pub(crate) memory: Option<String>,
+    /// Size of the data disks that are made from now on, such as `64g`.
+    pub(crate) disk: Option<String>,
     /// Whether a machine's kernel tells its whole boot in `machines/<architecture>/console.log`.
     pub(crate) verbose_console: Option<bool>,
     /// Registries that are spoken to without TLS.
     pub(crate) insecure_registries: Vec<String>,
+    /// Seconds without a byte after which a registry counts as stalled.
+    pub(crate) registry_timeout: Option<u64>,
     /// Where a registry's images are pulled from instead.
     pub(crate) mirrors: BTreeMap<String, Vec<String>>,
 }
@@ -133,6 +140,8 @@ impl Settings {
         self.acceleration = other.acceleration.or(self.acceleration);
         self.cpus = other.cpus.or(self.cpus);
         self.memory = other.memory.or(self.memory);
+        self.disk = other.disk.or(self.disk);
+        self.registry_timeout = other.registry_timeout.or(self.registry_timeout);
         self.verbose_console = other.verbose_console.or(self.verbose_console);
         self.insecure_registries.extend(other.insecure_registries);
         self.mirrors.extend(other.mirrors);
@@ -168,9 +177,14 @@ impl Settings {
                 .memory
                 .as_deref()
                 .map_or(Ok(DEFAULT_MEMORY_MIB), memory_mib)?,
+            disk_bytes: self
+                .disk
+                .as_deref()
+                .map_or(Ok(engine::DEFAULT_DISK), disk_bytes)?,
             verbose_console: self.verbose_console.unwrap_or_default(),
             mirrors: self.mirrors.clone().into_iter().collect(),
             insecure_registries: self.insecure_registries.clone(),
+            registry_timeout: Duration::from_secs(self.registry_timeout.unwrap_or(REGISTRY_TIMEOUT).max(1)),
             vmm_command: vec![executable.into_os_string(), OsString::from("vmm")],
         })
     }
@@ -200,6 +214,19 @@ pub(crate) fn memory_mib(text: &str) -> Result<u32> {
         .ok()
         .filter(|mib| *mib >= 128)
         .ok_or_else(|| Failure::new(format!("a machine needs 128m of memory at least, not {text}")))
+}
+
+/// The size of a data disk, in whole MiB.
+fn disk_bytes(text: &str) -> Result<u64> {
+    let bytes = crate::values::bytes(text).map_err(|error| Failure::new(format!("data disk: {error}")))?;
+    u64::try_from(bytes)
+        .ok()
+        .map(|bytes| bytes & !((1 << 20) - 1))
+        .filter(|bytes| *bytes >= engine::SMALLEST_DISK)
+        .ok_or_else(|| {
+            let least = engine::SMALLEST_DISK >> 20;
+            Failure::new(format!("a data disk has {least}m at least, not {text}"))
+        })
 }
 
 /// The folder with kernels and initramfs: as told, or beside the program's own folder, which is where an

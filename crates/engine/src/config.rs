@@ -2,9 +2,15 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use protocol::Architecture;
 use vmm::Acceleration;
+
+/// The size of a data disk that nobody chose, in bytes.
+pub const DEFAULT_DISK: u64 = 64 << 30;
+/// The smallest data disk, in bytes.
+pub const SMALLEST_DISK: u64 = 256 << 20;
 
 /// The engine's settings. All of them hold for the life of the engine.
 #[derive(Clone, Debug)]
@@ -21,12 +27,17 @@ pub struct EngineConfig {
     pub cpus: u32,
     /// Memory of each machine in MiB.
     pub memory_mib: u32,
+    /// The size of the data disks that are made from now on, in bytes. They take as much of the host's disk as was
+    /// written to them.
+    pub disk_bytes: u64,
     /// Whether a machine's kernel says on its console all that it has to say; else errors and worse.
     pub verbose_console: bool,
     /// Where to pull a registry's images from instead: (registry domain, base URLs in the order to try).
     pub mirrors: Vec<(String, Vec<String>)>,
     /// Registries (`host[:port]`) that are spoken to without TLS.
     pub insecure_registries: Vec<String>,
+    /// The time without a byte after which a registry counts as stalled.
+    pub registry_timeout: Duration,
     /// The program and first arguments that run a machine, such as `sampan vmm`.
     pub vmm_command: Vec<OsString>,
 }

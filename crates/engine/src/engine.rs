@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use protocol::Architecture;
-use store::{Mirror, Platform, Store, StoreConfig};
+use store::{Mirror, Patience, Platform, Store, StoreConfig};
 
 use crate::acceleration::Accelerations;
 use crate::config::EngineConfig;
@@ -67,6 +67,12 @@ impl Engine {
                 .collect(),
             insecure_registries: config.insecure_registries.clone(),
             default_platform: Platform::linux(config.architecture),
+            patience: Patience {
+                stall: config.registry_timeout,
+                // Whoever wants to know soon does not want to wait in between either.
+                back_off: (config.registry_timeout / 30).min(Patience::default().back_off),
+                ..Patience::default()
+            },
             ..StoreConfig::new(home.join("store"))
         })?;
         let (state, contents) = State::open(&home.join("engine.redb"), &names::new_id()?)?;
@@ -156,6 +162,7 @@ fn new_machine(
         default: architecture == config.architecture,
         cpus: config.cpus,
         memory_mib: config.memory_mib,
+        disk_bytes: config.disk_bytes,
         verbose_console: config.verbose_console,
         kernel: config.share.join(format!("kernel-{architecture}")),
         initramfs: config.share.join(format!("initramfs-{architecture}")),

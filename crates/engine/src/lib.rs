@@ -32,7 +32,7 @@ mod system;
 mod time;
 mod types;
 
-pub use config::EngineConfig;
+pub use config::{DEFAULT_DISK, EngineConfig, SMALLEST_DISK};
 pub use engine::Engine;
 pub use error::{EngineError, Kind, Result};
 pub use filters::Filters;

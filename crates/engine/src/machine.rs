@@ -39,6 +39,7 @@ pub(crate) struct MachineSettings {
     pub(crate) default: bool,
     pub(crate) cpus: u32,
     pub(crate) memory_mib: u32,
+    pub(crate) disk_bytes: u64,
     pub(crate) verbose_console: bool,
     pub(crate) kernel: PathBuf,
     pub(crate) initramfs: PathBuf,

@@ -163,11 +163,17 @@ impl Pull<'_> {
         }
         let layers = manifest.layers.iter().zip(diff_ids);
         let result = try_join_all(layers.map(|(layer, diff_id)| self.layer(layer, diff_id, lease))).await;
-        if result.is_err() {
+        if let Err(error) = &result {
             // The workers of the other layers have just lost their downloads. When the error is told, they are
             // done and their files are gone.
             for diff_id in diff_ids {
                 drop(self.store.making(diff_id).lock_owned().await);
+            }
+            // What could be taken up again later takes the room that there is too little of.
+            if matches!(error, StoreError::DiskFull(_)) {
+                for layer in &manifest.layers {
+                    self.store.content.remove_partial(&layer.digest)?;
+                }
             }
         }
         result

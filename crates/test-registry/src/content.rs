@@ -1,7 +1,8 @@
-//! Images made in memory.
+//! Images made in memory, and blobs wherever they are.
 
 use std::collections::HashMap;
 use std::io::Write;
+use std::path::PathBuf;
 
 use bytes::Bytes;
 use serde_json::{Value, json};
@@ -14,7 +15,7 @@ pub fn sha256(bytes: &[u8]) -> String {
 
 /// The bytes, compressed.
 pub fn gzip(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
     // Writing to memory does not fail.
     let _ = encoder.write_all(bytes);
     encoder.finish().unwrap_or_default()
@@ -64,9 +65,26 @@ impl Image {
         manifest.to_string().into()
     }
 
-    pub(crate) fn blobs(&self) -> HashMap<String, Bytes> {
+    pub(crate) fn blobs(&self) -> HashMap<String, Blob> {
         let blobs = self.layers.iter().cloned().chain([self.config()]);
-        blobs.map(|blob| (sha256(&blob), blob)).collect()
+        blobs.map(|blob| (sha256(&blob), Blob::Memory(blob))).collect()
+    }
+}
+
+/// A config or a layer.
+#[derive(Clone, Debug)]
+pub(crate) enum Blob {
+    Memory(Bytes),
+    File(PathBuf),
+}
+
+impl Blob {
+    /// `None` when its file is gone.
+    pub(crate) fn bytes(&self) -> Option<Bytes> {
+        match self {
+            Self::Memory(bytes) => Some(bytes.clone()),
+            Self::File(path) => std::fs::read(path).ok().map(Bytes::from),
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -16,7 +17,9 @@ use hyper::{Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 
-use crate::content::{Image, index, sha256};
+use crate::content::{Blob, Image, index, sha256};
+use crate::gate::{Gate, Held};
+use crate::layout::Layout;
 
 /// The token that the built-in token server gives.
 const TOKEN: &str = "test-token";
@@ -40,8 +43,14 @@ pub enum Auth {
 pub struct Faults {
     /// Requests that are answered 500.
     pub errors: usize,
+    /// Requests for layers are answered 500, all of them.
+    pub layer_errors: bool,
     /// Layers arrive with one byte changed.
     pub alter_layers: bool,
+    /// Layers end in the middle, and say so.
+    pub shorten_layers: bool,
+    /// Manifests that are asked for by digest are followed by a space.
+    pub alter_manifests: bool,
     /// Blob answers that break off after so many bytes: (answers, bytes).
     pub cut: (usize, usize),
     /// Blob answers that stall for good after so many bytes: (answers, bytes).
@@ -71,8 +80,9 @@ pub struct Request {
 struct State {
     /// `repository:tag` or `repository@digest` → manifest.
     manifests: HashMap<String, Bytes>,
-    blobs: HashMap<String, Bytes>,
+    blobs: HashMap<String, Blob>,
     layers: Vec<String>,
+    gate: Gate,
     auth: Auth,
     faults: Faults,
     requests: Vec<Request>,
@@ -143,6 +153,33 @@ impl Registry {
             .insert(format!("{repository}@{digest}"), top.clone());
         state.manifests.insert(format!("{repository}:{tag}"), top);
         digest
+    }
+
+    /// Serves the OCI image layout in `folder` (image-spec, `image-layout.md`) under the tags that its index has. Blobs
+    /// are read from the folder when they are asked for.
+    ///
+    /// # Errors
+    /// When the folder cannot be read or is no layout.
+    pub fn put_layout(&self, repository: &str, folder: &Path) -> io::Result<()> {
+        let layout = Layout::read(folder)?;
+        let mut state = self.state();
+        for (digest, manifest) in &layout.manifests {
+            state
+                .manifests
+                .insert(format!("{repository}@{digest}"), manifest.clone());
+        }
+        for (tag, digest) in &layout.tags {
+            let manifest = layout.manifests.get(digest).cloned().unwrap_or_default();
+            state.manifests.insert(format!("{repository}:{tag}"), manifest);
+        }
+        state.blobs.extend(layout.blobs);
+        state.layers.extend(layout.layers);
+        Ok(())
+    }
+
+    /// From now on the second half of each layer waits, until the result is dropped.
+    pub fn hold_layers(&self) -> Held {
+        self.state().gate.close()
     }
 
     /// Serves any bytes as a manifest.
@@ -277,13 +314,15 @@ fn manifest(state: &State, repository: &str, name: &str) -> Response<Body> {
     } else {
         "manifest"
     };
+    let altered = state.faults.alter_manifests && separator == '@';
+    let padding = state.faults.manifest_padding + usize::from(altered);
     let kind = format!("application/vnd.oci.image.{kind}.v1+json");
-    let body = [manifest, vec![b' '; state.faults.manifest_padding].as_slice()].concat();
+    let body = [manifest, vec![b' '; padding].as_slice()].concat();
     reply(StatusCode::OK, &[(CONTENT_TYPE.as_str(), &kind)], body)
 }
 
 fn blob(state: &mut State, path: &str, digest: &str, range: Option<&str>) -> Response<Body> {
-    let Some(mut blob) = state.blobs.get(digest).cloned() else {
+    let Some(mut blob) = state.blobs.get(digest).and_then(Blob::bytes) else {
         return error(StatusCode::NOT_FOUND, "BLOB_UNKNOWN", "blob unknown to registry");
     };
     if let Some(base) = &state.faults.redirect_blobs {
@@ -294,6 +333,15 @@ fn blob(state: &mut State, path: &str, digest: &str, range: Option<&str>) -> Res
         );
     }
     let is_layer = state.layers.iter().any(|layer| layer == digest);
+    if state.faults.layer_errors && is_layer {
+        return reply(StatusCode::INTERNAL_SERVER_ERROR, &[], "the disk is on fire");
+    }
+    if state.faults.shorten_layers && is_layer {
+        if range.is_some() {
+            return reply(StatusCode::RANGE_NOT_SATISFIABLE, &[], "");
+        }
+        blob.truncate(blob.len() / 2);
+    }
     if state.faults.alter_layers && is_layer {
         let mut bytes = blob.to_vec();
         if let Some(byte) = bytes.last_mut() {
@@ -312,7 +360,7 @@ fn blob(state: &mut State, path: &str, digest: &str, range: Option<&str>) -> Res
     let total = blob.len();
     let body = blob.slice(start.unwrap_or(0)..);
     let body = if is_layer {
-        spoiled(&mut state.faults, body)
+        spoiled(&mut state.faults, &state.gate, body)
     } else {
         full(body)
     };
@@ -329,8 +377,8 @@ fn blob(state: &mut State, path: &str, digest: &str, range: Option<&str>) -> Res
     response
 }
 
-/// The body, cut short or stalled when that is wanted.
-fn spoiled(faults: &mut Faults, body: Bytes) -> Body {
+/// The body, cut short, stalled or held when that is wanted.
+fn spoiled(faults: &mut Faults, gate: &Gate, body: Bytes) -> Body {
     let cut = |bytes: &Bytes, length: usize| bytes.slice(..length.min(bytes.len()));
     if faults.stall.0 > 0 {
         faults.stall.0 -= 1;
@@ -340,12 +388,28 @@ fn spoiled(faults: &mut Faults, body: Bytes) -> Body {
         faults.cut.0 -= 1;
         return broken_off(cut(&body, faults.cut.1), false);
     }
+    if gate.is_closed() {
+        return held(gate.clone(), body);
+    }
     full(body)
+}
+
+/// The first half, and the second one once the gate is open.
+fn held(gate: Gate, mut body: Bytes) -> Body {
+    let (sender, receiver) = tokio::sync::mpsc::channel(1);
+    tokio::spawn(async move {
+        let first = body.split_to(body.len() / 2);
+        // A client that hangs up is a client that hangs up.
+        let _ = sender.send(Ok(Frame::data(first))).await;
+        gate.pass().await;
+        let _ = sender.send(Ok(Frame::data(body))).await;
+    });
+    stream(receiver)
 }
 
 /// Some bytes, and then nothing for ever or a broken connection.
 fn broken_off(bytes: Bytes, stall: bool) -> Body {
-    let (sender, mut receiver) = tokio::sync::mpsc::channel(1);
+    let (sender, receiver) = tokio::sync::mpsc::channel(1);
     tokio::spawn(async move {
         let _ = sender.send(Ok(Frame::data(bytes))).await;
         if stall {
@@ -356,6 +420,10 @@ fn broken_off(bytes: Bytes, stall: bool) -> Body {
             let _ = sender.send(Err(io::ErrorKind::ConnectionReset.into())).await;
         }
     });
+    stream(receiver)
+}
+
+fn stream(mut receiver: tokio::sync::mpsc::Receiver<io::Result<Frame<Bytes>>>) -> Body {
     let stream = futures_util::stream::poll_fn(move |context| receiver.poll_recv(context));
     StreamBody::new(stream).boxed_unsync()
 }

@@ -7,11 +7,12 @@
 mod containers;
 mod requests;
 
+use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::Duration;
 
-use protocol::{CONTROL_PORT, Event, FailureKind, FromGuest, FromHost, Reply, Welcome};
+use protocol::{CONTROL_PORT, ContainerSpec, Event, FailureKind, FromGuest, FromHost, Reply, Welcome};
 use rustix::buffer::spare_capacity;
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -85,6 +86,10 @@ struct Agent {
     held_back: bool,
     /// The process that unlinks removed files, if one is at work.
     sweeper: Option<i32>,
+    /// Whether there may be more to unlink than it has seen.
+    sweep_again: bool,
+    /// Starts that wait for the room that the sweeper makes, in order.
+    postponed: VecDeque<(u64, Box<ContainerSpec>)>,
 }
 
 impl Agent {
@@ -97,6 +102,8 @@ impl Agent {
             shutdown: None,
             held_back: false,
             sweeper: None,
+            sweep_again: false,
+            postponed: VecDeque::new(),
         };
         agent
             .control
@@ -259,7 +266,12 @@ impl Agent {
             }
         }
         if swept {
-            self.sweep();
+            if std::mem::take(&mut self.sweep_again) {
+                self.sweep();
+            }
+            for (id, spec) in std::mem::take(&mut self.postponed) {
+                self.start(id, spec)?;
+            }
         }
         self.bury()
     }
@@ -328,10 +340,14 @@ impl Agent {
         Ok(())
     }
 
-    /// Starts to unlink removed files in the background, unless that is under way.
+    /// Starts to unlink removed files in the background; where that is under way, once more when it has ended.
     fn sweep(&mut self) {
         let trash = std::path::Path::new(boot::TRASH);
-        if self.sweeper.is_some() || crate::trash::is_empty(trash) {
+        if self.sweeper.is_some() {
+            self.sweep_again = true;
+            return;
+        }
+        if crate::trash::is_empty(trash) {
             return;
         }
         match sys::process::fork() {

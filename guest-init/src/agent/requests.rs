@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use protocol::{FailureKind, FromGuest, Reply, Request};
+use protocol::{ContainerSpec, FailureKind, FromGuest, Reply, Request};
 
 use super::{Agent, SHUTDOWN_GRACE, uptime};
 use crate::boot::{CONTAINERS, TRASH, clock};
@@ -21,10 +21,7 @@ impl Agent {
             );
         }
         let result = match request {
-            Request::Start(spec) => match self.containers.start(&self.epoll, id, *spec) {
-                Ok(()) => return Ok(()),
-                Err(failure) => Err(failure),
-            },
+            Request::Start(spec) => return self.start(id, spec),
             Request::Exec { ref container, .. }
             | Request::Signal { ref container, .. }
             | Request::Resize { ref container, .. }
@@ -56,6 +53,29 @@ impl Agent {
         Ok(())
     }
 
+    /// Starts a container; its shim answers. On a disk that is all but full the start waits while the files of removed
+    /// containers are being unlinked: whoever removed one to make room finds the room.
+    pub(super) fn start(&mut self, id: u64, spec: Box<ContainerSpec>) -> io::Result<()> {
+        if self.shutdown.is_some() {
+            return self.refuse(
+                id,
+                FailureKind::NotRunning,
+                "the machine is shutting down".to_owned(),
+            );
+        }
+        if self.sweeper.is_some() && is_almost_full() {
+            self.postponed.push_back((id, spec));
+            return Ok(());
+        }
+        match self.containers.start(&self.epoll, id, *spec) {
+            Ok(()) => Ok(()),
+            Err(failure) => self.control.send(&FromGuest::Reply {
+                id,
+                result: Err(failure),
+            }),
+        }
+    }
+
     fn remove(&self, container: &str) -> Outcome<Reply> {
         super::containers::check_id(container)?;
         if self.containers.is_known(container) {
@@ -66,4 +86,9 @@ impl Agent {
         crate::trash::throw_away(&Path::new(CONTAINERS).join(container), Path::new(TRASH))
             .map(|_| Reply::Done)
     }
+}
+
+/// Whether less than a twentieth of the data disk is free.
+fn is_almost_full() -> bool {
+    rustix::fs::statvfs(CONTAINERS).is_ok_and(|disk| disk.f_bavail < disk.f_blocks / 20)
 }

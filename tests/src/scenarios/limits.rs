@@ -8,6 +8,8 @@ super::scenarios![
     a_fork_over_the_process_limit_fails,
     the_cpu_set_is_what_the_program_sees,
     a_file_limit_is_an_rlimit,
+    block_io_is_held_to_its_rate,
+    a_device_that_the_machine_does_not_have_is_named,
 ];
 
 fn a_container_over_its_memory_is_killed_and_the_exit_says_so(world: &World) {
@@ -98,4 +100,60 @@ fn a_file_limit_is_an_rlimit(world: &World) {
         "ulimit -n; ulimit -Hn",
     ]);
     assert_eq!(limit, "100\n200");
+}
+
+/// Where the files of containers lie, as an error about another device tells.
+fn data_disk(world: &World) -> String {
+    let refused = world
+        .sampan([
+            "run",
+            "--rm",
+            "--name",
+            "unlimited",
+            "--device-write-bps",
+            "/dev/sdz:1mb",
+            "alpine",
+            "true",
+        ])
+        .exits_with(125)
+        .warns("the machine has no block device /dev/sdz");
+    let (_, disk) = refused
+        .stderr
+        .split_once("the files that containers write lie on ")
+        .unwrap();
+    disk.split_whitespace().next().unwrap().to_owned()
+}
+
+fn block_io_is_held_to_its_rate(world: &World) {
+    let disk = data_disk(world);
+    // The clock is the guest's own: four mebibytes at one a second.
+    let write = "import os, time\n\
+        print(open('/sys/fs/cgroup/io.max').read().split(' ', 1)[1], end='')\n\
+        begun, file = time.monotonic(), os.open('/data', os.O_CREAT | os.O_WRONLY)\n\
+        os.write(file, bytes(4 << 20)); os.fsync(file)\n\
+        print(time.monotonic() - begun)";
+    let limit = format!("{disk}:1mb");
+    let printed = world.ok([
+        "run",
+        "--rm",
+        "--device-write-bps",
+        &limit,
+        "--device-read-iops",
+        &format!("{disk}:5000"),
+        "--blkio-weight",
+        "500",
+        "debian",
+        "python3",
+        "-c",
+        write,
+    ]);
+    let (limits, took) = printed.split_once('\n').unwrap();
+    assert_eq!(limits, "rbps=max wbps=1048576 riops=5000 wiops=max");
+    let took: f64 = took.parse().unwrap();
+    assert!(took > 2.5, "four mebibytes went in {took} s");
+}
+
+fn a_device_that_the_machine_does_not_have_is_named(world: &World) {
+    assert!(data_disk(world).starts_with("/dev/"));
+    assert_eq!(world.ok(["ps", "-a", "-q", "--filter", "name=unlimited"]), "");
 }

@@ -1,9 +1,12 @@
 //! What sampan does, one behaviour a function.
 
+mod archives;
+mod bad_host;
 mod bad_registry;
 mod crash;
 mod exec;
 mod first_run;
+mod hostile_images;
 mod isolation;
 mod lifecycle;
 mod limits;
@@ -15,7 +18,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use libtest_mimic::{Failed, Trial};
 
-use crate::world::{Shared, World};
+use crate::world::{Shared, World, namespaces_are_possible};
 
 type Scenario = (&'static str, fn(&World));
 
@@ -23,7 +26,7 @@ type Scenario = (&'static str, fn(&World));
 macro_rules! scenarios {
     ($($name:ident),+ $(,)?) => {
         /// The scenarios of this file.
-        pub const ALL: &[super::Scenario] = &[$((concat!(module_path!(), "::", stringify!($name)), $name)),+];
+        pub const ALL: &[crate::scenarios::Scenario] = &[$((concat!(module_path!(), "::", stringify!($name)), $name)),+];
     };
 }
 use scenarios;
@@ -39,7 +42,19 @@ pub fn all(shared: &Shared) -> Vec<Trial> {
         terminal::ALL,
         version::ALL,
     ];
-    let in_own = [bad_registry::ALL, crash::ALL, first_run::ALL];
+    let in_own = [
+        archives::ALL,
+        bad_host::ALL,
+        bad_registry::ALL,
+        crash::ALL,
+        first_run::ALL,
+        hostile_images::ALL,
+        if namespaces_are_possible() {
+            bad_host::apart::ALL
+        } else {
+            &[]
+        },
+    ];
     let shared_trials = in_shared.into_iter().flatten().map(|&(name, scenario)| {
         let shared = shared.clone();
         trial(name, move || scenario(&shared.world()))

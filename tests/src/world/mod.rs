@@ -1,5 +1,6 @@
 //! What a scenario stands in: a home folder of its own, a registry, a service, and the `sampan` program.
 
+mod apart;
 mod kind;
 mod output;
 mod registry;
@@ -12,9 +13,10 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 
+pub use apart::{apart, forbid_kvm, is_possible as namespaces_are_possible, mount_small};
 pub use kind::Kind;
 pub use output::Output;
-pub use registry::{Fault, Registry};
+pub use registry::{Faults, Image, Registry};
 pub use running::Running;
 pub use terminal::Terminal;
 
@@ -53,20 +55,24 @@ pub struct World {
 impl World {
     /// A world in which nothing has happened yet: no service, no image.
     pub fn new() -> Self {
-        Self::with_fault(None)
+        Self::with_settings("")
     }
 
-    /// A world whose registry misbehaves.
-    pub fn with_fault(fault: Option<Fault>) -> Self {
-        let kind = Kind::from_environment();
-        let registry = Registry::start(&kind.images, fault);
+    /// Such a world with more lines in its `config.toml`.
+    pub fn with_settings(settings: &str) -> Self {
         // A unix socket's path has room for 107 bytes, so the folder's own is short.
+        Self::of(Kind::from_environment(), settings, Path::new("/tmp"))
+    }
+
+    /// Such a world with machines of another kind and its home below `parent`.
+    pub fn of(kind: Kind, settings: &str, parent: &Path) -> Self {
+        let registry = Registry::start(&kind.images);
         let home = tempfile::Builder::new()
             .prefix("sampan")
-            .tempdir_in("/tmp")
+            .tempdir_in(parent)
             .unwrap();
         let config = format!(
-            "architecture = \"{}\"\nacceleration = \"{}\"\n\n[mirrors]\n\"docker.io\" = [\"{}\"]\n",
+            "architecture = \"{}\"\nacceleration = \"{}\"\n{settings}\n[mirrors]\n\"docker.io\" = [\"{}\"]\n",
             kind.architecture,
             kind.acceleration,
             registry.url(),
@@ -105,11 +111,28 @@ impl World {
         Output::of(&mut command)
     }
 
+    /// The same with these variables in the environment of `sampan`, and of the service that it starts.
+    pub fn sampan_in<I: IntoIterator<Item: AsRef<OsStr>>>(
+        &self,
+        environment: &[(&str, &OsStr)],
+        arguments: I,
+    ) -> Output {
+        let mut command = self.command(arguments);
+        command.stdin(Stdio::null()).envs(environment.iter().copied());
+        Output::of(&mut command)
+    }
+
     /// Runs `sampan`, which has to succeed, and gives its standard output without the last line end.
     pub fn ok<I: IntoIterator<Item: AsRef<OsStr>>>(&self, arguments: I) -> String {
         let output = self.sampan(arguments);
         assert_eq!(output.code, Some(0), "{output}");
         output.stdout.trim_end().to_owned()
+    }
+
+    /// [`World::sampan_in`], which has to succeed.
+    pub fn ok_in<I: IntoIterator<Item: AsRef<OsStr>>>(&self, environment: &[(&str, &OsStr)], arguments: I) {
+        let output = self.sampan_in(environment, arguments);
+        assert_eq!(output.code, Some(0), "{output}");
     }
 
     /// Starts `sampan` with pipes for its three streams.
@@ -146,6 +169,18 @@ impl World {
             .pointer(pointer)
             .unwrap_or_else(|| panic!("{pointer} is not in {text}"))
             .clone()
+    }
+
+    /// There is no image, and no file of one or of half of one.
+    #[track_caller]
+    pub fn assert_no_image(&self) {
+        assert_eq!(self.ok(["images", "-q"]), "");
+        for folder in ["layers", "tmp"] {
+            let left: Vec<_> = fs::read_dir(self.home().join("store").join(folder))
+                .map(|entries| entries.flatten().map(|entry| entry.path()).collect())
+                .unwrap_or_default();
+            assert!(left.is_empty(), "{left:?} was left behind");
+        }
     }
 
     /// The process ID of the service.

@@ -16,6 +16,10 @@ use crate::time;
 /// How every failure to execute a program begins.
 const CREATE_FAILED: &str = "failed to create task for container: failed to create shim task: OCI runtime create \
                              failed: runc create failed: unable to start container process: ";
+/// How a failure ends for want of room on the data disk, whose folders all lie in [`DATA_DISK`].
+const DISK_FULL: &str = "no space left on device";
+/// Where the guest has the data disk.
+const DATA_DISK: &str = " /data/";
 /// The exit code of a container that could not be started for another reason than its program.
 const START_FAILED: i64 = 128;
 
@@ -186,6 +190,12 @@ async fn guest_error(error: GuestError, guest: &Guest, machine: &Machine) -> Eng
             };
             let message = match failure.kind {
                 FailureKind::UnknownUser => failure.message,
+                _ if failure.message.ends_with(DISK_FULL) && failure.message.contains(DATA_DISK) => format!(
+                    "{CREATE_FAILED}error during container init: {}: the data disk of the linux/{} machine is full; \
+                     remove containers that are no longer needed (`sampan rm`), then try again",
+                    failure.message,
+                    machine.architecture()
+                ),
                 _ => format!("{CREATE_FAILED}error during container init: {}", failure.message),
             };
             EngineError::StartFailed { message, state_code }

@@ -144,8 +144,9 @@ async fn prepare(settings: &MachineSettings, log_path: &Path) -> Result<File, St
     let uuid = names::random::<16>().map_err(|error| error.to_string())?;
     let (path, disk_path) = (log_path.to_owned(), data_disk(settings));
     let log = lock_log(directory, path).await?;
+    let bytes = settings.disk_bytes;
     tokio::task::spawn_blocking(move || {
-        disk::ensure(&disk_path, uuid).map_err(|error| {
+        disk::ensure(&disk_path, bytes, uuid).map_err(|error| {
             format!(
                 "has no data disk: {} cannot be made: {error}",
                 disk_path.display()

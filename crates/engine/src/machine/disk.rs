@@ -7,11 +7,8 @@ use std::time::SystemTime;
 
 use crate::sys;
 
-/// The size that the guest sees, in bytes. The file takes as much of the host's disk as was written to it.
-const SIZE: u64 = 64 << 30;
-
-/// Makes the data disk where there is none. Blocks; a crash leaves none or a whole one.
-pub(crate) fn ensure(path: &Path, uuid: [u8; 16]) -> io::Result<()> {
+/// Makes the data disk where there is none, of this many bytes. Blocks; a crash leaves none or a whole one.
+pub(crate) fn ensure(path: &Path, bytes: u64, uuid: [u8; 16]) -> io::Result<()> {
     if path.try_exists()? {
         return Ok(());
     }
@@ -23,7 +20,7 @@ pub(crate) fn ensure(path: &Path, uuid: [u8; 16]) -> io::Result<()> {
         .truncate(true)
         .open(&temporary)?;
     let options = ext4::Options {
-        bytes: SIZE,
+        bytes,
         uuid,
         label: "sampan".to_owned(),
         created: SystemTime::now(),

@@ -75,9 +75,11 @@ pub(crate) fn open(root: &Path) -> engine::Result<Engine> {
         acceleration: Acceleration::Only(Accelerator::Tcg),
         cpus: 2,
         memory_mib: 512,
+        disk_bytes: engine::DEFAULT_DISK,
         verbose_console: false,
         mirrors: Vec::new(),
         insecure_registries: Vec::new(),
+        registry_timeout: std::time::Duration::from_secs(30),
         vmm_command: vec![std::env::current_exe().unwrap().into(), "machine".into()],
     })
 }

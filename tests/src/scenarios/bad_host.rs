@@ -1,0 +1,151 @@
+//! A host that lacks something: one clear error that says what to do, and a proper command works afterwards.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+
+use crate::world::{Kind, World};
+
+super::scenarios![
+    without_qemu_the_error_says_how_to_install_it,
+    without_a_kernel_the_error_says_where_it_was_looked_for,
+    a_file_in_the_place_of_the_socket_is_left_alone_and_named,
+    a_socket_that_another_program_serves_is_not_taken_for_the_service,
+    a_home_whose_path_is_too_long_for_a_socket_is_told_so,
+    a_container_that_fills_the_data_disk_fails_and_its_removal_makes_room,
+];
+
+fn without_qemu_the_error_says_how_to_install_it(_: &World) {
+    let kind = Kind {
+        acceleration: "tcg".to_owned(),
+        ..Kind::from_environment()
+    };
+    let world = World::of(kind, "", Path::new("/tmp"));
+    world.ok_in(&[("PATH", OsStr::new("/nowhere"))], ["pull", "-q", "alpine"]);
+    world
+        .sampan(["run", "--name", "waiting", "alpine", "true"])
+        .exits_with(125)
+        .warns("is not in PATH")
+        .warns("install QEMU (Debian and Ubuntu: `apt install qemu-system-");
+    assert_eq!(world.inspect("waiting", "/State/Status"), "created");
+}
+
+fn without_a_kernel_the_error_says_where_it_was_looked_for(world: &World) {
+    let nowhere = world.home().join("nowhere");
+    let environment = [("SAMPAN_SHARE", nowhere.as_os_str())];
+    world.ok_in(&environment, ["pull", "-q", "alpine"]);
+    world
+        .sampan_in(&environment, ["run", "--name", "waiting", "alpine", "true"])
+        .exits_with(125)
+        .warns(nowhere.to_str().unwrap())
+        .warns("set SAMPAN_SHARE to the folder that has it");
+    world.ok(["service", "stop"]);
+    world.ok(["start", "-a", "waiting"]);
+}
+
+fn a_file_in_the_place_of_the_socket_is_left_alone_and_named(world: &World) {
+    let socket = world.home().join("sampan.sock");
+    fs::write(&socket, "precious").unwrap();
+    world
+        .sampan(["ps"])
+        .exits_with(1)
+        .warns("sampan.sock exists and is not a socket: move it away");
+    assert_eq!(fs::read_to_string(&socket).unwrap(), "precious");
+    fs::remove_file(&socket).unwrap();
+    world.ok(["ps"]);
+}
+
+fn a_socket_that_another_program_serves_is_not_taken_for_the_service(world: &World) {
+    let socket = world.home().join("sampan.sock");
+    let other = UnixListener::bind(&socket).unwrap();
+    let serving = std::thread::spawn(move || {
+        for connection in other.incoming().take(3) {
+            drop(connection);
+        }
+    });
+    world
+        .sampan(["ps"])
+        .exits_with(1)
+        .warns("the connection to the sampan service broke off");
+    serving.join().unwrap();
+    world.ok(["ps"]);
+}
+
+fn a_home_whose_path_is_too_long_for_a_socket_is_told_so(world: &World) {
+    let long = world.home().join("a-folder-with-a-name".repeat(6));
+    world
+        .sampan_in(&[("SAMPAN_HOME", long.as_os_str())], ["ps"])
+        .exits_with(1)
+        .warns("set SAMPAN_HOME to a shorter folder");
+}
+
+fn a_container_that_fills_the_data_disk_fails_and_its_removal_makes_room(_: &World) {
+    let world = World::with_settings("disk = \"256m\"\n");
+    let fill = "dd if=/dev/zero of=/full bs=1M count=400";
+    world
+        .sampan(["run", "--name", "greedy", "alpine", "sh", "-c", fill])
+        .exits_with(1)
+        .warns("No space left on device");
+    // The engine answers and stops, starts and removes while there is no room.
+    world.sampan(["ps", "-a"]).exits_with(0).prints("greedy");
+    world
+        .sampan(["start", "-a", "greedy"])
+        .exits_with(1)
+        .warns("No space left on device");
+    world.ok(["rm", "greedy"]);
+    let room = "dd if=/dev/zero of=/file bs=1M count=100 && echo room";
+    world
+        .sampan(["run", "--rm", "alpine", "sh", "-c", room])
+        .exits_with(0)
+        .prints("room");
+}
+
+/// What only root can set up, in a mount namespace of its own.
+pub mod apart {
+    use std::path::Path;
+
+    use crate::world::{Kind, World, apart, forbid_kvm, mount_small};
+
+    crate::scenarios::scenarios![
+        a_pull_onto_a_full_disk_names_the_disk_and_leaves_nothing,
+        without_permission_on_kvm_the_error_says_how_to_get_it,
+    ];
+
+    fn a_pull_onto_a_full_disk_names_the_disk_and_leaves_nothing(_: &World) {
+        let folder = tempfile::tempdir_in("/tmp").unwrap();
+        apart(|| {
+            // Sixty-four mebibytes always stay free.
+            mount_small(folder.path(), 112 << 20);
+            let world = World::of(Kind::from_environment(), "", folder.path());
+            world
+                .sampan(["pull", "debian"])
+                .exits_with(1)
+                .warns("no space left on the disk that holds")
+                .warns("free some space or remove images");
+            world.assert_no_image();
+            world.ok(["pull", "alpine"]);
+        });
+    }
+
+    fn without_permission_on_kvm_the_error_says_how_to_get_it(_: &World) {
+        let folder = tempfile::tempdir_in("/tmp").unwrap();
+        apart(|| {
+            forbid_kvm(folder.path());
+            let kind = Kind {
+                architecture: Kind::host_architecture().to_owned(),
+                acceleration: "kvm".to_owned(),
+                ..Kind::from_environment()
+            };
+            let world = World::of(kind, "", Path::new("/tmp"));
+            world
+                .sampan(["machine", "start"])
+                .exits_with(1)
+                .warns("no permission to open /dev/kvm")
+                .warns("sudo usermod -aG kvm");
+            world
+                .sampan(["doctor"])
+                .prints("/dev/kvm cannot be opened: Permission denied");
+        });
+    }
+}
