@@ -7,7 +7,7 @@
 use std::path::Path;
 
 use rustix::fs::{
-    AtFlags, Dir, FileType, Mode, OFlags, RenameFlags, openat, renameat, renameat_with, unlinkat,
+    AtFlags, Dir, FileType, Mode, OFlags, RenameFlags, ftruncate, openat, renameat, renameat_with, unlinkat,
 };
 use rustix::io::Errno;
 
@@ -91,10 +91,23 @@ fn empty_one(
             )
             .is_ok()
         } else {
+            if entry.file_type() == FileType::RegularFile {
+                release(directory, name);
+            }
             unlinkat(directory, name, AtFlags::empty()).is_ok()
         };
     }
     Ok(changed)
+}
+
+/// Gives a file's blocks back now. The kernel takes the overlay of a container that has ended apart in its own time,
+/// and an unlinked file keeps its blocks until then.
+fn release(directory: &rustix::fd::OwnedFd, name: &std::ffi::CStr) {
+    let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    if let Ok(file) = openat(directory, name, flags, Mode::empty()) {
+        // What cannot be cut short is unlinked all the same.
+        let _ = ftruncate(&file, 0);
+    }
 }
 
 #[cfg(test)]
@@ -116,6 +129,18 @@ mod tests {
         assert!(!throw_away(&container, &trash).unwrap());
         empty(&trash).unwrap();
         assert!(is_empty(&trash));
+    }
+
+    #[test]
+    fn a_removed_file_that_is_still_open_has_no_blocks_any_more() {
+        let base = tempfile::tempdir().unwrap();
+        fs::create_dir(base.path().join("removed-0")).unwrap();
+        let path = base.path().join("removed-0/big");
+        fs::write(&path, vec![1; 1 << 20]).unwrap();
+        let open = fs::File::open(&path).unwrap();
+        empty(base.path()).unwrap();
+        assert!(is_empty(base.path()));
+        assert_eq!(open.metadata().unwrap().len(), 0);
     }
 
     #[test]

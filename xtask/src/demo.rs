@@ -77,8 +77,10 @@ fn a_server(stage: &Stage) -> Result<()> {
         &["exec", "-it", "store", "redis-cli"],
         &[
             ("6379> ", "set boat sampan\r"),
-            ("OK", "get boat\r"),
-            ("\"sampan\"", "exit\r"),
+            ("OK", ""),
+            ("6379> ", "get boat\r"),
+            ("\"sampan\"", ""),
+            ("6379> ", "exit\r"),
         ],
     )?;
     stage.command(&["kill", "store"], 0)?;

@@ -14,17 +14,21 @@ fn redis_keeps_a_key_across_terminal_sessions(world: &World) {
     let logs = world.start(["logs", "-f", "store"]);
     logs.wait_for("Ready to accept connections");
 
+    // What is typed before the prompt is there is lost: redis-cli clears its terminal's input.
+    let prompt = "127.0.0.1:6379>";
     let mut setting = world.terminal(["exec", "-it", "store", "redis-cli"]);
-    setting.wait_for("127.0.0.1:6379>");
+    setting.wait_for(prompt);
     setting.type_text("set river Han\r");
     setting.wait_for("OK");
+    setting.wait_for(prompt);
     setting.type_text("\x04");
     setting.finish();
 
     let mut getting = world.terminal(["exec", "-it", "store", "redis-cli"]);
-    getting.wait_for("127.0.0.1:6379>");
+    getting.wait_for(prompt);
     getting.type_text("get river\r");
     getting.wait_for("\"Han\"");
+    getting.wait_for(prompt);
     getting.type_text("exit\r");
     assert_eq!(getting.finish().0, Some(0));
     world.ok(["rm", "-f", "store"]);

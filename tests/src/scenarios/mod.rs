@@ -15,6 +15,8 @@ mod terminal;
 mod version;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::time::Duration;
 
 use libtest_mimic::{Failed, Trial};
 
@@ -69,10 +71,30 @@ pub fn all(shared: &Shared) -> Vec<Trial> {
 fn trial(name: &'static str, run: impl FnOnce() + Send + 'static) -> Trial {
     let name = name.strip_prefix("e2e::scenarios::").unwrap_or(name);
     Trial::test(name, move || {
+        let _watched = Watchdog::new(name);
         catch_unwind(AssertUnwindSafe(run)).map_err(|panic| {
             let text = panic.downcast_ref::<String>().cloned();
             let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
             Failed::from(text.unwrap_or_else(|| "the scenario panicked".to_owned()))
         })
     })
+}
+
+/// Ends the whole run when a scenario hangs: nothing else can, and a build machine waits for hours.
+struct Watchdog(#[allow(dead_code, reason = "its end is what is told")] Sender<()>);
+
+impl Watchdog {
+    /// No scenario takes so long on the slowest machine.
+    const PATIENCE: Duration = Duration::from_secs(600);
+
+    fn new(scenario: &'static str) -> Self {
+        let (sender, ended) = channel();
+        std::thread::spawn(move || {
+            if ended.recv_timeout(Self::PATIENCE) == Err(RecvTimeoutError::Timeout) {
+                println!("{scenario} hangs: the others are not run");
+                std::process::exit(1);
+            }
+        });
+        Self(sender)
+    }
 }

@@ -59,6 +59,7 @@ fn a_program_that_writes_a_mebibyte_and_exits_at_once_loses_nothing(world: &Worl
 }
 
 fn stdout_and_stderr_stay_apart(world: &World) {
+    world.ok(["pull", "-q", "alpine"]);
     let output = world
         .sampan(["run", "--rm", "alpine", "sh", "-c", "echo out; echo err >&2"])
         .exits_with(0);

@@ -4,7 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::io::{Read, Write};
 use std::path::Path;
 use std::process::Child;
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex};
 
 use pty_process::Size;
@@ -78,10 +78,14 @@ impl Terminal {
 
     /// Waits for the end; gives the exit code and all that showed.
     pub fn finish(mut self) -> (Option<i32>, String) {
-        let status = self.child.wait().unwrap();
-        while let Ok(bytes) = self.arrived.recv_timeout(PATIENCE) {
-            self.screen.push_str(&String::from_utf8_lossy(&bytes));
+        loop {
+            match self.arrived.recv_timeout(PATIENCE) {
+                Ok(bytes) => self.screen.push_str(&String::from_utf8_lossy(&bytes)),
+                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => panic!("it goes on and on; the screen:\n{}", self.screen),
+            }
         }
+        let status = self.child.wait().unwrap();
         (status.code(), std::mem::take(&mut self.screen))
     }
 }
