@@ -19,7 +19,7 @@ impl Engine {
     /// Looks at the host and the machines. Boots nothing.
     pub async fn doctor(&self) -> Vec<Finding> {
         let inner = &self.inner;
-        let mut findings = vec![hypervisor()];
+        let mut findings = vec![hypervisor(), cryptography()];
         for machine in inner.machines() {
             findings.push(acceleration(machine).await);
             findings.push(qemu(machine.architecture(), machine.settings.default));
@@ -69,6 +69,18 @@ fn hypervisor() -> Finding {
             "hypervisor",
             format!("{path} cannot be opened: {error}"),
             "turn virtualization on in the firmware and load the kernel's KVM module; until then machines are emulated",
+        ),
+    }
+}
+
+fn cryptography() -> Finding {
+    match store::check_tls() {
+        Ok(()) => good("cryptography", "this processor has the instructions for it"),
+        Err(error) => finding(
+            Severity::Warning,
+            "cryptography",
+            error.to_string(),
+            "registries that are reached by TLS cannot be pulled from on this computer",
         ),
     }
 }

@@ -43,4 +43,5 @@ pub use event::{DiskUsage, ImageUsage, Loaded, PullEvent, Pulled, Removal};
 pub use image::{Healthcheck, HistoryEntry, Image, ImageConfig, ImageLayer};
 pub use platform::{Platform, PlatformError};
 pub use reference::{Reference, ReferenceError};
+pub use registry::check_tls;
 pub use store::Store;

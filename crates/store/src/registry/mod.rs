@@ -6,16 +6,19 @@
 //! session   one host: requests, authentication, redirects, retries
 //! challenge WWW-Authenticate
 //! blob      downloads that go on where they broke off
+//! processor what cryptography needs of it
 //! transport TLS, proxies, time-outs
 //! ```
 
 mod blob;
 mod challenge;
 mod client;
+mod processor;
 mod session;
 mod transport;
 
 pub(crate) use blob::{Download, Step};
 pub(crate) use client::Client;
+pub use processor::check_tls;
 pub(crate) use session::Session;
 pub(crate) use transport::Transport;

@@ -155,7 +155,7 @@ impl Session {
     ) -> Result<Response, RequestError> {
         let mut current = url.clone();
         for _ in 0..=MAX_REDIRECTS {
-            let mut request = self.transport.http.get(current.clone()).headers(headers.clone());
+            let mut request = self.transport.get(&current)?.headers(headers.clone());
             if let Some(authorization) = authorization.filter(|_| current.origin() == self.base.origin()) {
                 request = request.header(AUTHORIZATION, authorization.clone());
             }
@@ -259,11 +259,7 @@ impl Session {
                     .append_pair("refresh_token", identity);
                 let body = form.query().unwrap_or_default().to_owned();
                 let kind = "application/x-www-form-urlencoded";
-                self.transport
-                    .http
-                    .post(url.clone())
-                    .header("content-type", kind)
-                    .body(body)
+                self.transport.post(&url)?.header("content-type", kind).body(body)
             }
             None => {
                 let credentials = self.credentials.as_ref().filter(|who| !who.username.is_empty());
@@ -277,7 +273,7 @@ impl Session {
                         query.append_pair("account", &credentials.username);
                     }
                 }
-                let request = self.transport.http.get(url.clone());
+                let request = self.transport.get(&url)?;
                 match credentials {
                     Some(credentials) => request.header(AUTHORIZATION, basic(credentials)?),
                     None => request,

@@ -5,16 +5,18 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use reqwest::Url;
+use reqwest::{Method, RequestBuilder, Url};
 use rustls::{ClientConfig, RootCertStore};
 
+use super::processor::check_tls;
+use super::session::RequestError;
 use crate::config::Patience;
 use crate::error::StoreError;
 
 /// Makes connections and keeps idle ones for the next request.
 #[derive(Clone, Debug)]
 pub(crate) struct Transport {
-    pub(super) http: reqwest::Client,
+    http: reqwest::Client,
 }
 
 impl Transport {
@@ -41,6 +43,23 @@ impl Transport {
             .build()
             .map_err(|error| StoreError::Tls(chain(&error)))?;
         Ok(Self { http })
+    }
+
+    /// A `GET` in the making. An error where the URL needs TLS and this processor cannot do it.
+    pub(super) fn get(&self, url: &Url) -> Result<RequestBuilder, RequestError> {
+        self.request(Method::GET, url)
+    }
+
+    /// A `POST` in the making, as [`Transport::get`].
+    pub(super) fn post(&self, url: &Url) -> Result<RequestBuilder, RequestError> {
+        self.request(Method::POST, url)
+    }
+
+    fn request(&self, method: Method, url: &Url) -> Result<RequestBuilder, RequestError> {
+        if url.scheme() == "https" {
+            check_tls().map_err(RequestError::Down)?;
+        }
+        Ok(self.http.request(method, url.clone()))
     }
 }
 
