@@ -28,6 +28,8 @@ enum Command {
     },
     /// Run everything that continuous integration checks.
     Test,
+    /// Build every kernel and image.
+    Machines,
     /// Build the kernel of an architecture and print its path.
     Kernel {
         #[arg(long)]
@@ -101,6 +103,7 @@ fn main() -> Result<()> {
     match Arguments::parse().command {
         Command::Demo { arch } => demo::run(arch.map_or_else(Architecture::of_host, Ok)?),
         Command::Test => test::checks(),
+        Command::Machines => test::machines(),
         Command::Kernel { arch, laptop } => {
             let role = if laptop { Role::Laptop } else { Role::Guest };
             println!("{}", kernel::build(arch, role)?.display());

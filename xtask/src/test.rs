@@ -1,14 +1,16 @@
 //! What continuous integration checks, in the order of what fails soonest.
 
-use std::process::Command;
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, Stdio};
 
-use anyhow::Result;
+use anyhow::{Context, Result, bail};
 
 use crate::architecture::Architecture;
 use crate::e2e::{self, Acceleration};
+use crate::kernel::{self, Role};
 use crate::setup::rust_src::{self, Toolchain};
 use crate::setup::{machine, tools};
-use crate::{check, deny, laptop, paths, run};
+use crate::{check, deny, images, laptop, paths, run};
 
 /// The packages whose programs need a whole machine and are run apart.
 const END_TO_END: &str = "tests";
@@ -19,6 +21,29 @@ const END_TO_END: &str = "tests";
 /// At the first check that fails.
 pub fn checks() -> Result<()> {
     rust_src::install(&Toolchain::current()?)?;
+    machine::install(
+        &[
+            machine::KERNEL,
+            &machine::compilers()?,
+            machine::UNIT_TESTS,
+            machine::IMAGES,
+            machine::EMULATION,
+        ]
+        .concat(),
+    )?;
+    let machines = Machines::start()?;
+    host_side()?;
+    machines.finish()?;
+    for arch in Architecture::ALL {
+        e2e::run(arch, Acceleration::Tcg, &[])?;
+    }
+    Architecture::ALL
+        .iter()
+        .try_for_each(|&arch| laptop::end_to_end(arch, &[]))
+}
+
+/// What needs no machine.
+fn host_side() -> Result<()> {
     run::step("checking the format");
     run::run(cargo().args(["fmt", "--all", "--check"]))?;
     run::step("checking with clippy");
@@ -33,16 +58,54 @@ pub fn checks() -> Result<()> {
     ]))?;
     units()?;
     deny::check()?;
-    check::TARGETS
-        .iter()
-        .try_for_each(|target| check::target(target))?;
-    for arch in Architecture::ALL {
-        e2e::run(arch, Acceleration::Tcg, &[])?;
+    check::TARGETS.iter().try_for_each(|target| check::target(target))
+}
+
+/// Builds what machines are made of and depends on no Rust code: kernels and images.
+///
+/// # Errors
+/// When one does not build.
+pub fn machines() -> Result<()> {
+    for role in [Role::Guest, Role::Laptop] {
+        for arch in Architecture::ALL {
+            kernel::build(arch, role)?;
+        }
     }
-    for arch in Architecture::ALL {
-        laptop::end_to_end(arch, &[])?;
+    images::build_all().map(drop)
+}
+
+/// [`machines`] in a process of its own, beside the checks that need none: the compilers of neither keep every
+/// processor busy. Dropping it ends the process and all that it started.
+struct Machines(Child);
+
+impl Machines {
+    fn start() -> Result<Self> {
+        let program = std::env::current_exe().context("the path of this program")?;
+        let mut command = Command::new(program);
+        command.arg("machines").stdin(Stdio::null()).process_group(0);
+        Ok(Self(command.spawn().context("cannot build beside the checks")?))
     }
-    Ok(())
+
+    fn finish(mut self) -> Result<()> {
+        let status = self.0.wait()?;
+        if !status.success() {
+            bail!("kernels or images do not build ({status})");
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Machines {
+    fn drop(&mut self) {
+        if let Ok(None) = self.0.try_wait() {
+            // It may end by itself in between.
+            let _ = rustix::process::kill_process_group(
+                rustix::process::Pid::from_child(&self.0),
+                rustix::process::Signal::TERM,
+            );
+            let _ = self.0.wait();
+        }
+    }
 }
 
 /// Runs the unit tests of the workspace.
