@@ -23,9 +23,10 @@ use crate::architecture::Architecture;
 use crate::emulator::{Cpu, Emulator, SUCCESS};
 use crate::{paths, publish, run};
 
-/// The host sends until it closes; the guest then answers with one byte.
+/// The host sends [`BYTES`]; the guest answers with one. There is no half-close, which the other device takes for the
+/// end of both directions.
 const DOWN: u32 = 5001;
-/// The guest sends until it closes.
+/// The guest sends [`BYTES`]; the host then closes.
 const UP: u32 = 5002;
 /// The guest sends back what it gets.
 const ECHO: u32 = 5003;
@@ -252,7 +253,6 @@ impl Host {
         for _ in 0..BYTES / PIECE {
             down.write_all(&piece)?;
         }
-        down.shutdown(std::net::Shutdown::Write)?;
         down.read_exact(&mut [0])?;
         figures.down.push(rate(begun));
 
