@@ -82,7 +82,7 @@ mod tests {
 
     fn rung(poller: &Poller) -> Vec<usize> {
         poller
-            .wait(&mut Reports::default(), false)
+            .wait(&mut Reports::default(), Some(std::time::Duration::ZERO))
             .unwrap()
             .map(|ready| ready.key)
             .collect()

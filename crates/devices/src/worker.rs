@@ -27,6 +27,10 @@ pub(crate) struct Line<'m> {
     pub(crate) ring: Ring<'m>,
     pub(crate) memory: &'m GuestMemoryMmap,
     interrupt: Arc<dyn Interrupt>,
+    /// The driver is to be interrupted for what it was shown.
+    owed: bool,
+    /// Chains that it was shown since it was interrupted last.
+    shown: u16,
 }
 
 impl<'m> Line<'m> {
@@ -39,14 +43,41 @@ impl<'m> Line<'m> {
             ring: Ring::attach(queue, memory)?,
             memory,
             interrupt,
+            owed: false,
+            shown: 0,
         })
     }
 
-    /// Shows the driver what was given back, and interrupts it if it wishes.
-    pub(crate) fn publish(&mut self) {
-        if self.ring.publish() {
-            self.interrupt.trigger();
+    /// Shows the driver what was given back, and interrupts it if it wishes; says whether it was.
+    pub(crate) fn publish(&mut self) -> bool {
+        self.owed |= self.ring.publish();
+        self.pay()
+    }
+
+    /// The same, but the interrupt waits until half of the queue was shown or [`Line::pay`] is called, which must
+    /// be soon: the driver may wait for it.
+    pub(crate) fn publish_lazily(&mut self) {
+        self.shown = self.shown.saturating_add(self.ring.unpublished());
+        self.owed |= self.ring.publish();
+        if self.shown >= self.ring.size() / 2 {
+            self.pay();
         }
+    }
+
+    /// Whether the driver is still to be interrupted.
+    pub(crate) fn owes(&self) -> bool {
+        self.owed
+    }
+
+    /// Interrupts the driver if it is still to be; says whether it was.
+    pub(crate) fn pay(&mut self) -> bool {
+        if !self.owed {
+            return false;
+        }
+        self.owed = false;
+        self.shown = 0;
+        self.interrupt.trigger();
+        true
     }
 }
 
@@ -148,7 +179,7 @@ fn run(
                 *slot = None;
             }
         }
-        for ready in poller.wait(&mut reports, true)? {
+        for ready in poller.wait(&mut reports, None)? {
             if ready.key == stop_key {
                 return Ok(());
             }
@@ -223,5 +254,53 @@ pub(crate) mod testing {
         };
         let _ = handler.serve(index, &mut line);
         line.publish();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::testing::Bell;
+    use super::*;
+    use crate::queue::testing::{Buffer, Driver, memory};
+
+    /// Takes a chain of `line` and shows the driver that it was used.
+    fn use_one(line: &mut Line<'_>) {
+        let chain = line.ring.take(&mut Vec::new(), &mut Vec::new()).unwrap().unwrap();
+        line.ring.give(chain.head, 0);
+        line.publish_lazily();
+    }
+
+    #[test]
+    fn an_interrupt_that_waits_is_raised_once_when_it_is_paid() {
+        let memory = memory();
+        let mut driver = Driver::new(&memory, 8);
+        for _ in 0..2 {
+            driver.offer(&[Buffer::readable(b"x")]);
+        }
+        let bell = Arc::new(Bell::default());
+        let mut line = Line::attach(&driver.queue(), &memory, bell.clone()).unwrap();
+        use_one(&mut line);
+        use_one(&mut line);
+        assert_eq!((driver.used().len(), bell.count(), line.owes()), (2, 0, true));
+        assert!(line.pay() && !line.pay());
+        assert_eq!((bell.count(), line.owes()), (1, false));
+    }
+
+    #[test]
+    fn an_interrupt_waits_for_no_more_than_half_of_the_queue() {
+        let memory = memory();
+        let mut driver = Driver::new(&memory, 8);
+        for _ in 0..8 {
+            driver.offer(&[Buffer::readable(b"x")]);
+        }
+        let bell = Arc::new(Bell::default());
+        let mut line = Line::attach(&driver.queue(), &memory, bell.clone()).unwrap();
+        let rung: Vec<usize> = (0..8)
+            .map(|_| {
+                use_one(&mut line);
+                bell.count()
+            })
+            .collect();
+        assert_eq!(rung, [0, 0, 0, 1, 1, 1, 1, 2]);
     }
 }

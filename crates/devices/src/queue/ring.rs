@@ -138,6 +138,11 @@ impl<'m> Ring<'m> {
         self.next_used = self.next_used.wrapping_add(1);
     }
 
+    /// How many chains were given that the driver has not been shown.
+    pub(crate) fn unpublished(&self) -> u16 {
+        self.next_used.wrapping_sub(self.published)
+    }
+
     /// Shows the chains given so far to the driver; says whether it wants an interrupt for them.
     pub(crate) fn publish(&mut self) -> bool {
         let old = self.published;

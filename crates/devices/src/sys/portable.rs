@@ -50,15 +50,14 @@ impl Poller {
         self.0.delete(socket)
     }
 
-    /// Waits for reports, or takes only those that are there.
+    /// Waits for reports, for so long or for ever. No time at all takes only those that are there.
     pub(crate) fn wait<'a>(
         &self,
         reports: &'a mut Reports,
-        block: bool,
+        timeout: Option<Duration>,
     ) -> io::Result<impl Iterator<Item = Ready> + use<'a>> {
         reports.0.clear();
-        self.0
-            .wait(&mut reports.0, if block { None } else { Some(Duration::ZERO) })?;
+        self.0.wait(&mut reports.0, timeout)?;
         Ok(reports.0.iter().map(|event| Ready {
             key: event.key,
             readable: event.readable,

@@ -6,7 +6,9 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
+use std::time::Duration;
 
+use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use socket2::Socket;
 
@@ -65,19 +67,19 @@ impl Poller {
         Ok(epoll::delete(&self.0, socket)?)
     }
 
-    /// Waits for reports, or takes only those that are there.
+    /// Waits for reports, for so long or for ever. No time at all takes only those that are there.
     pub(crate) fn wait<'a>(
         &self,
         reports: &'a mut Reports,
-        block: bool,
+        timeout: Option<Duration>,
     ) -> io::Result<impl Iterator<Item = Ready> + use<'a>> {
-        let none = rustix::event::Timespec {
-            tv_sec: 0,
-            tv_nsec: 0,
-        };
-        let timeout = if block { None } else { Some(&none) };
+        let timeout = timeout.map(|timeout| Timespec {
+            tv_sec: i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX),
+            tv_nsec: timeout.subsec_nanos().into(),
+        });
         reports.0.clear();
-        match epoll::wait(&self.0, rustix::buffer::spare_capacity(&mut reports.0), timeout) {
+        let room = rustix::buffer::spare_capacity(&mut reports.0);
+        match epoll::wait(&self.0, room, timeout.as_ref()) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }
