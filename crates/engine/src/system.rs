@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use bollard_stubs::models::{
-    Commit, ContainersDiskUsage, EventMessage, ImagesDiskUsage, PluginsInfo, Runtime, SwarmInfo,
-    SystemDataUsageResponse, SystemInfo, SystemInfoCgroupDriverEnum, SystemInfoCgroupVersionEnum,
+    Commit, ContainersDiskUsage, EventMessage, ImagesDiskUsage, LocalNodeState, PluginsInfo, Runtime,
+    SwarmInfo, SystemDataUsageResponse, SystemInfo, SystemInfoCgroupDriverEnum, SystemInfoCgroupVersionEnum,
     SystemVersion, SystemVersionComponents, SystemVersionPlatform,
 };
 use protocol::Architecture;
@@ -168,7 +168,10 @@ impl Engine {
                 },
             )])),
             default_runtime: Some("runc".to_owned()),
-            swarm: Some(SwarmInfo::default()),
+            swarm: Some(SwarmInfo {
+                local_node_state: Some(LocalNodeState::INACTIVE),
+                ..SwarmInfo::default()
+            }),
             live_restore_enabled: Some(false),
             init_binary: Some("sampan-init".to_owned()),
             containerd_commit: commit(),

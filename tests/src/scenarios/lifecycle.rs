@@ -122,6 +122,10 @@ fn a_name_is_taken_only_once(world: &World) {
     world.ok(["create", "--name", "taken", "alpine"]);
     world
         .sampan(["create", "--name", "taken", "alpine"])
+        .exits_with(1)
+        .warns("Error response from daemon: Conflict. The container name \"/taken\" is already in use by container");
+    world
+        .sampan(["run", "--name", "taken", "alpine"])
         .exits_with(125)
         .warns("Conflict. The container name \"/taken\" is already in use by container");
 }

@@ -25,9 +25,7 @@ pub(crate) async fn create(client: &Client, arguments: CreateArguments) -> Resul
     let flags = &arguments.container;
     let request = create::request(flags, true, sys::window_size())
         .map_err(|error| Failure::with_help(&error, "create", NO_CONTAINER))?;
-    let id = create_container(client, flags, &request.body)
-        .await
-        .map_err(|error| told(error, "create"))?;
+    let id = create_container(client, flags, &request.body).await?;
     line(&id)
 }
 
@@ -46,7 +44,7 @@ pub(crate) async fn run(client: &Client, arguments: RunArguments) -> Result<()> 
     check_terminal(request.stdin, flags.tty)?;
     let id = create_container(client, flags, &request.body)
         .await
-        .map_err(|error| told(error, "run"))?;
+        .map_err(told)?;
     Started {
         client,
         id,
@@ -84,13 +82,12 @@ impl Started<'_> {
             sig_proxy,
             keys,
         } = self;
-        let failed = |error: ClientError| told(error, "run");
         let attached = request.stdin || request.stdout || request.stderr;
         if !attached {
             client
                 .post(&Target::new(&["containers", &id, "start"]))
                 .await
-                .map_err(failed)?;
+                .map_err(told)?;
             return line(&id);
         }
         let proxy = if sig_proxy {
@@ -103,16 +100,16 @@ impl Started<'_> {
             .with_flag("stdin", request.stdin)
             .with_flag("stdout", request.stdout)
             .with_flag("stderr", request.stderr);
-        let connection = client.hijack(&attach, None).await.map_err(failed)?;
+        let connection = client.hijack(&attach, None).await.map_err(told)?;
         let wait = Target::new(&["containers", &id, "wait"])
             .with("condition", if rm { "removed" } else { "next-exit" });
-        let exit = client.post_stream(&wait, &[]).await.map_err(failed)?;
+        let exit = client.post_stream(&wait, &[]).await.map_err(told)?;
         if let Err(error) = client.post(&Target::new(&["containers", &id, "start"])).await {
             if rm {
                 // The engine removes it now; the name is free once that is told.
                 let _ = exit.json::<ContainerWaitResponse>().await;
             }
-            return Err(failed(error));
+            return Err(told(error));
         }
         if let Some(proxy) = &proxy {
             proxy.started();
@@ -154,10 +151,10 @@ pub(crate) fn exit_code(exit: ContainerWaitResponse) -> Result<()> {
 }
 
 /// An error of the engine in the words of `run` and `create`.
-fn told(error: ClientError, command: &str) -> Failure {
+fn told(error: ClientError) -> Failure {
     let message = error.to_string();
     let code = start_code(&message);
-    Failure::with_help(&message, command, code)
+    Failure::with_help(&message, "run", code)
 }
 
 /// Creates a container, pulling its image first where that is needed; gives its ID.
