@@ -22,6 +22,8 @@ mod digest;
 mod erofs;
 mod error;
 mod event;
+#[cfg(any(test, feature = "hostile"))]
+pub mod hostile;
 mod image;
 mod images;
 mod layer;
