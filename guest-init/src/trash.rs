@@ -42,22 +42,26 @@ pub(crate) fn is_empty(trash: &Path) -> bool {
 
 /// Unlinks everything in the trash. Ends when the trash is empty or nothing in it can be unlinked.
 pub(crate) fn empty(trash: &Path) -> rustix::io::Result<()> {
-    let trash = openat(rustix::fs::CWD, trash, DIRECTORY, Mode::empty())?;
+    empty_directory(&openat(rustix::fs::CWD, trash, DIRECTORY, Mode::empty())?)
+}
+
+/// Unlinks everything in a directory, which stays.
+pub(crate) fn empty_directory(trash: &rustix::fd::OwnedFd) -> rustix::io::Result<()> {
     let mut moved = 0u64;
     loop {
         let mut progress = false;
-        for entry in Dir::read_from(&trash)? {
+        for entry in Dir::read_from(trash)? {
             let entry = entry?;
             let name = entry.file_name();
             if name == c"." || name == c".." {
                 continue;
             }
-            progress |= match openat(&trash, name, DIRECTORY, Mode::empty()) {
+            progress |= match openat(trash, name, DIRECTORY, Mode::empty()) {
                 Ok(directory) => {
-                    let emptied = empty_one(&directory, &trash, &mut moved)?;
-                    unlinkat(&trash, name, AtFlags::REMOVEDIR).is_ok() || emptied
+                    let emptied = empty_one(&directory, trash, &mut moved)?;
+                    unlinkat(trash, name, AtFlags::REMOVEDIR).is_ok() || emptied
                 }
-                Err(_) => unlinkat(&trash, name, AtFlags::empty()).is_ok(),
+                Err(_) => unlinkat(trash, name, AtFlags::empty()).is_ok(),
             };
         }
         if !progress {

@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use clap::ValueEnum;
 
 use crate::architecture::Architecture;
-use crate::setup::machine;
+use crate::setup::{machine, unpacked};
 use crate::{images, paths, publish, run, share};
 
 /// How the machines under test execute.
@@ -54,7 +54,23 @@ pub fn run(arch: Architecture, acceleration: Acceleration, filters: &[String]) -
             .env("SAMPAN_E2E_FILTERS", filters.join(","))
             .env("SAMPAN_E2E_BIN", programs.join("sampan"))
             .env("SAMPAN_E2E_IMAGES", images)
+            .env("SAMPAN_E2E_DOCKER", docker()?)
             .env("SAMPAN_SHARE", share),
+    )
+}
+
+/// Debian's `docker` command and `docker compose` for this computer, unpacked.
+///
+/// # Errors
+/// When they cannot be had.
+pub fn docker() -> Result<PathBuf> {
+    // Programs in Go that need nothing but the C library, which is here.
+    let without = ["libc6", "docker-buildx", "iptables", "containerd", "runc"];
+    unpacked::unpack(
+        "docker-client",
+        &["docker-cli", "docker-compose"],
+        &without,
+        Architecture::of_host()?,
     )
 }
 

@@ -3,10 +3,13 @@
 mod absent;
 mod containers;
 mod exec;
+mod files;
 mod images;
 mod machines;
+mod networks;
 mod streams;
 mod system;
+mod volumes;
 
 use std::sync::Arc;
 
@@ -71,6 +74,7 @@ pub(crate) async fn dispatch(
         ("GET", ["events"]) => system::events(call).await,
         ("GET", ["system", "df"]) => system::disk_usage(call).await,
         ("GET", ["plugins"]) => Ok(system::plugins()),
+        ("POST", ["build", "prune"]) => Ok(system::prune_build_cache()),
 
         ("GET", ["containers", "json"]) => containers::list(call).await,
         ("POST", ["containers", "create"]) => containers::create(call).await,
@@ -88,12 +92,21 @@ pub(crate) async fn dispatch(
         ("POST", ["containers", id, "wait"]) => streams::wait(call, id).await,
         ("POST", ["containers", id, "attach"]) => streams::attach(call, id).await,
         ("POST", ["containers", id, "exec"]) => exec::create(call, id).await,
+        ("HEAD", ["containers", id, "archive"]) => files::stat(call, id).await,
+        ("GET", ["containers", id, "archive"]) => files::archive(call, id).await,
+        ("PUT", ["containers", id, "archive"]) => files::extract(call, id).await,
+        ("GET", ["containers", id, "export"]) => files::export(call, id).await,
+        ("GET", ["containers", id, "changes"]) => files::changes(call, id).await,
+        ("GET", ["containers", id, "top"]) => files::top(call, id).await,
+        ("GET", ["containers", id, "stats"]) => files::stats(call, id).await,
+        ("POST", ["containers", id, "update"]) => files::update(call, id).await,
         ("DELETE", ["containers", id]) => containers::remove(call, id).await,
 
         ("POST", ["exec", id, "start"]) => exec::start(call, id).await,
         ("POST", ["exec", id, "resize"]) => exec::resize(call, id).await,
         ("GET", ["exec", id, "json"]) => exec::inspect(call, id).await,
 
+        ("POST", ["commit"]) => images::commit(call).await,
         ("GET", ["images", "json"]) => images::list(call).await,
         ("POST", ["images", "create"]) => images::pull(call).await,
         ("POST", ["images", "load"]) => images::load(call).await,
@@ -115,6 +128,20 @@ pub(crate) async fn dispatch(
             images::tag(call, &name.join("/")).await
         }
         ("DELETE", ["images", name @ ..]) if !name.is_empty() => images::remove(call, &name.join("/")).await,
+
+        ("GET", ["networks"]) => networks::list(call).await,
+        ("POST", ["networks", "create"]) => networks::create(call).await,
+        ("POST", ["networks", "prune"]) => networks::prune(call).await,
+        ("GET", ["networks", id]) => networks::inspect(call, id).await,
+        ("POST", ["networks", id, "connect"]) => networks::connect(call, id).await,
+        ("POST", ["networks", id, "disconnect"]) => networks::disconnect(call, id).await,
+        ("DELETE", ["networks", id]) => networks::remove(call, id).await,
+
+        ("GET", ["volumes"]) => volumes::list(call).await,
+        ("POST", ["volumes", "create"]) => volumes::create(call).await,
+        ("POST", ["volumes", "prune"]) => volumes::prune(call).await,
+        ("GET", ["volumes", name]) => volumes::inspect(call, name).await,
+        ("DELETE", ["volumes", name]) => volumes::remove(call, name).await,
 
         ("POST", ["sampan", "service", "stop"]) => Ok(machines::stop_service(&call)),
         ("GET", ["sampan", "doctor"]) => machines::doctor(call).await,

@@ -12,11 +12,16 @@ pub struct ApiVersion {
 
 impl ApiVersion {
     /// The newest that is served.
-    pub const NEWEST: Self = Self { major: 1, minor: 51 };
+    pub const NEWEST: Self = Self { major: 1, minor: 53 };
     /// The oldest that is served.
     pub const OLDEST: Self = Self { major: 1, minor: 24 };
     /// From here on a hijacked stream says in its content type whether it is multiplexed.
     pub const STREAM_TYPES: Self = Self { major: 1, minor: 42 };
+
+    /// Version `major`.`minor`.
+    pub(crate) const fn new(major: u32, minor: u32) -> Self {
+        Self { major, minor }
+    }
 
     fn parse(text: &str) -> Option<Self> {
         let (major, minor) = text.split_once('.')?;
@@ -92,7 +97,7 @@ mod tests {
     fn a_version_beyond_the_newest_is_refused_in_dockers_words() {
         assert_eq!(
             split("/v9.99/info").unwrap_err().to_string(),
-            "client version 9.99 is too new. Maximum supported API version is 1.51"
+            "client version 9.99 is too new. Maximum supported API version is 1.53"
         );
     }
 

@@ -1,10 +1,14 @@
 //! The command line: Docker's commands with Docker's flags, and sampan's own.
 
 mod container;
+mod files;
+mod groups;
 mod image;
 mod machine;
+mod network;
 mod normalize;
 mod refusal;
+mod volume;
 
 use std::ffi::OsString;
 
@@ -15,13 +19,24 @@ pub(crate) use container::{
     AttachArguments, CreateArguments, ExecArguments, KillArguments, LogsArguments, Names, PsArguments,
     RenameArguments, RmArguments, RunArguments, StartArguments, StopArguments,
 };
+pub(crate) use files::{
+    CpArguments, DiffArguments, ExportArguments, PortArguments, StatsArguments, TopArguments, UpdateArguments,
+};
+pub(crate) use groups::{
+    ContainerCommand, DiskUsageArguments, ImageCommand, PruneArguments, SystemCommand, SystemPruneArguments,
+};
 pub(crate) use image::{
-    EventsArguments, FormatArguments, ImagesArguments, InspectArguments, LoadArguments, PullArguments,
-    RmiArguments, SaveArguments, TagArguments,
+    CommitArguments, EventsArguments, FormatArguments, HistoryArguments, ImagesArguments, ImportArguments,
+    InspectArguments, LoadArguments, PullArguments, RmiArguments, SaveArguments, TagArguments,
 };
 pub(crate) use machine::{
     DoctorArguments, MachineCommand, MachineInspectArguments, MachineStartArguments, ServiceAction,
     ServiceArguments,
+};
+
+pub(crate) use network::{NetworkCommand, NetworkConnectArguments, NetworkCreateArguments};
+pub(crate) use volume::{
+    ObjectArguments, ObjectListArguments, ObjectRemoveArguments, VolumeCommand, VolumeCreateArguments,
 };
 
 use crate::failure::Failure;
@@ -68,16 +83,64 @@ pub(crate) enum Command {
     #[command(override_usage = "sampan info [OPTIONS]")]
     Info(FormatArguments),
 
+    /// Manage containers
+    #[command(subcommand, override_usage = "sampan container COMMAND")]
+    Container(ContainerCommand),
+    /// Manage images
+    #[command(subcommand, override_usage = "sampan image COMMAND")]
+    Image(ImageCommand),
+    /// Manage sampan
+    #[command(subcommand, override_usage = "sampan system COMMAND")]
+    System(SystemCommand),
+    /// Manage networks
+    #[command(subcommand, override_usage = "sampan network COMMAND")]
+    Network(NetworkCommand),
+    /// Manage volumes
+    #[command(subcommand, override_usage = "sampan volume COMMAND")]
+    Volume(VolumeCommand),
+
     /// Attach local standard input, output, and error streams to a running container
     #[command(override_usage = "sampan attach [OPTIONS] CONTAINER")]
     Attach(AttachArguments),
     /// Create a new container
     #[command(override_usage = "sampan create [OPTIONS] IMAGE [COMMAND] [ARG...]")]
     Create(Box<CreateArguments>),
+    /// Create a new image from a container's changes
+    #[command(override_usage = "sampan commit [OPTIONS] CONTAINER [REPOSITORY[:TAG]]")]
+    Commit(CommitArguments),
+    /// Import the contents from a tarball to create a filesystem image
+    #[command(override_usage = "sampan import [OPTIONS] FILE|- [REPOSITORY[:TAG]]")]
+    Import(ImportArguments),
+    /// Copy files/folders between a container and the local filesystem
+    #[command(
+        override_usage = "sampan cp [OPTIONS] CONTAINER:SRC_PATH DEST_PATH|-\n\tsampan cp [OPTIONS] SRC_PATH|- CONTAINER:DEST_PATH"
+    )]
+    Cp(CpArguments),
+    /// Inspect changes to files or directories on a container's filesystem
+    #[command(override_usage = "sampan diff CONTAINER")]
+    Diff(DiffArguments),
+    /// Export a container's filesystem as a tar archive
+    #[command(override_usage = "sampan export [OPTIONS] CONTAINER")]
+    Export(ExportArguments),
+    /// List port mappings or a specific mapping for the container
+    #[command(override_usage = "sampan port CONTAINER [PRIVATE_PORT[/PROTO]]")]
+    Port(PortArguments),
+    /// Display a live stream of container(s) resource usage statistics
+    #[command(override_usage = "sampan stats [OPTIONS] [CONTAINER...]")]
+    Stats(StatsArguments),
+    /// Display the running processes of a container
+    #[command(override_usage = "sampan top CONTAINER [ps OPTIONS]")]
+    Top(TopArguments),
+    /// Update configuration of one or more containers
+    #[command(override_usage = "sampan update [OPTIONS] CONTAINER [CONTAINER...]")]
+    Update(UpdateArguments),
     /// Get real time events from the server
     #[command(override_usage = "sampan events [OPTIONS]")]
     Events(EventsArguments),
-    /// Return low-level information on containers and images
+    /// Show the history of an image
+    #[command(override_usage = "sampan history [OPTIONS] IMAGE")]
+    History(HistoryArguments),
+    /// Return low-level information on containers, images, networks and volumes
     #[command(override_usage = "sampan inspect [OPTIONS] NAME|ID [NAME|ID...]")]
     Inspect(InspectArguments),
     /// Kill one or more running containers

@@ -318,6 +318,42 @@ impl Client {
         Ok(Body(self.send(request).await?.into_body()))
     }
 
+    /// `HEAD`; the value of a header of the answer.
+    pub(crate) async fn head(&self, target: &Target, header: &str) -> Result<String> {
+        let request = Self::request(Method::HEAD, target, empty())?;
+        let response = self.sender().await?.send_request(request).await?;
+        if response.status().is_client_error() || response.status().is_server_error() {
+            // An answer to HEAD has no body to say why; that to GET has.
+            return match self.get_stream(target).await {
+                Err(error) => Err(error),
+                Ok(_) => Err(ClientError::Answer(format!("the answer {}", response.status()))),
+            };
+        }
+        let value = response
+            .headers()
+            .get(header)
+            .and_then(|value| value.to_str().ok());
+        value
+            .map(str::to_owned)
+            .ok_or_else(|| ClientError::Answer(format!("the header {header} is missing")))
+    }
+
+    /// `PUT` of an archive.
+    pub(crate) async fn put_archive(
+        &self,
+        target: &Target,
+        archive: impl Stream<Item = io::Result<Bytes>> + Send + 'static,
+    ) -> Result<()> {
+        use futures_util::TryStreamExt;
+        let body = StreamBody::new(archive.map_ok(Frame::data)).boxed_unsync();
+        let mut request = Self::request(Method::PUT, target, body)?;
+        request.headers_mut().insert(
+            CONTENT_TYPE,
+            hyper::header::HeaderValue::from_static("application/x-tar"),
+        );
+        self.send(request).await.map(drop)
+    }
+
     /// `POST` that takes the connection over.
     pub(crate) async fn hijack(&self, target: &Target, body: Option<&Value>) -> Result<TokioIo<Upgraded>> {
         let mut request = match body {

@@ -3,19 +3,26 @@
 mod attach;
 mod completion;
 mod containers;
+mod cp;
 mod doctor;
 mod events;
 mod exec;
+mod files;
 mod images;
 mod inspect;
 mod lists;
 mod logs;
 mod machine;
+mod networks;
+mod prune;
 mod run;
 mod start;
+mod stats;
+mod system;
 mod version;
+mod volumes;
 
-use crate::arguments::{Arguments, Command, ServiceAction};
+use crate::arguments::{Arguments, Command, ContainerCommand, ImageCommand, ServiceAction, SystemCommand};
 use crate::client::{Client, ClientError};
 use crate::failure::{Failure, Result};
 use crate::output::tell;
@@ -43,6 +50,16 @@ pub(crate) fn run(arguments: Arguments) -> Result<()> {
 
 async fn client_command(client: Client, command: Command) -> Result<()> {
     match command {
+        Command::Container(command) => container(&client, command).await,
+        Command::Image(command) => image(&client, command).await,
+        Command::System(command) => match command {
+            SystemCommand::Df(arguments) => system::disk_usage(&client, arguments).await,
+            SystemCommand::Events(arguments) => events::run(&client, arguments).await,
+            SystemCommand::Info(arguments) => version::info(&client, arguments).await,
+            SystemCommand::Prune(arguments) => prune::system(&client, &arguments).await,
+        },
+        Command::Network(command) => networks::run(&client, command).await,
+        Command::Volume(command) => volumes::run(&client, command).await,
         Command::Run(arguments) => run::run(&client, *arguments).await,
         Command::Create(arguments) => run::create(&client, *arguments).await,
         Command::Exec(arguments) => exec::run(&client, arguments).await,
@@ -61,6 +78,16 @@ async fn client_command(client: Client, command: Command) -> Result<()> {
         Command::Wait(names) => containers::wait(&client, names).await,
         Command::Pull(arguments) => images::pull(&client, arguments).await,
         Command::Rmi(arguments) => images::remove(&client, arguments).await,
+        Command::Commit(arguments) => images::commit(&client, arguments).await,
+        Command::Import(arguments) => images::import(&client, arguments).await,
+        Command::Cp(arguments) => cp::run(&client, arguments).await,
+        Command::Diff(arguments) => files::diff(&client, arguments).await,
+        Command::Export(arguments) => files::export(&client, arguments).await,
+        Command::Port(arguments) => files::port(&client, arguments).await,
+        Command::Stats(arguments) => stats::run(&client, arguments).await,
+        Command::Top(arguments) => files::top(&client, arguments).await,
+        Command::Update(arguments) => files::update(&client, arguments).await,
+        Command::History(arguments) => lists::history(&client, arguments).await,
         Command::Tag(arguments) => images::tag(&client, arguments).await,
         Command::Load(arguments) => images::load(&client, arguments).await,
         Command::Save(arguments) => images::save(&client, arguments).await,
@@ -76,6 +103,44 @@ async fn client_command(client: Client, command: Command) -> Result<()> {
         },
         // These need no engine and were run before.
         Command::Vmm | Command::Completion { .. } => Ok(()),
+    }
+}
+
+/// The commands about containers, each the same as the one that can be given alone.
+async fn container(client: &Client, command: ContainerCommand) -> Result<()> {
+    match command {
+        ContainerCommand::Run(arguments) => run::run(client, *arguments).await,
+        ContainerCommand::Create(arguments) => run::create(client, *arguments).await,
+        ContainerCommand::Exec(arguments) => exec::run(client, arguments).await,
+        ContainerCommand::Start(arguments) => start::run(client, arguments).await,
+        ContainerCommand::Attach(arguments) => attach::run(client, arguments).await,
+        ContainerCommand::Logs(arguments) => logs::run(client, arguments).await,
+        ContainerCommand::Ls(arguments) => lists::containers(client, arguments).await,
+        ContainerCommand::Stop(arguments) => containers::stop(client, arguments, "stop").await,
+        ContainerCommand::Restart(arguments) => containers::stop(client, arguments, "restart").await,
+        ContainerCommand::Kill(arguments) => containers::kill(client, arguments).await,
+        ContainerCommand::Rm(arguments) => containers::remove(client, arguments).await,
+        ContainerCommand::Rename(arguments) => containers::rename(client, arguments).await,
+        ContainerCommand::Pause(names) => containers::each(client, names, "pause").await,
+        ContainerCommand::Unpause(names) => containers::each(client, names, "unpause").await,
+        ContainerCommand::Wait(names) => containers::wait(client, names).await,
+        ContainerCommand::Inspect(arguments) => inspect::of_kind(client, "container", arguments).await,
+        ContainerCommand::Prune(arguments) => prune::containers(client, &arguments).await,
+    }
+}
+
+/// The commands about images.
+async fn image(client: &Client, command: ImageCommand) -> Result<()> {
+    match command {
+        ImageCommand::Pull(arguments) => images::pull(client, arguments).await,
+        ImageCommand::Ls(arguments) => lists::images(client, arguments).await,
+        ImageCommand::Rm(arguments) => images::remove(client, arguments).await,
+        ImageCommand::Tag(arguments) => images::tag(client, arguments).await,
+        ImageCommand::Load(arguments) => images::load(client, arguments).await,
+        ImageCommand::Save(arguments) => images::save(client, arguments).await,
+        ImageCommand::History(arguments) => lists::history(client, arguments).await,
+        ImageCommand::Inspect(arguments) => inspect::of_kind(client, "image", arguments).await,
+        ImageCommand::Prune(arguments) => prune::images(client, &arguments).await,
     }
 }
 

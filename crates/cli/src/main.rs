@@ -12,6 +12,8 @@ mod credentials;
 mod detach;
 mod failure;
 mod format;
+mod mounts;
+mod networks;
 mod output;
 mod progress;
 mod reference;

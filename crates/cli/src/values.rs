@@ -1,5 +1,6 @@
 //! Values of flags as Docker writes them: sizes, numbers of CPUs, limits, durations, points in time.
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -274,6 +275,17 @@ pub(crate) fn point_in_time(text: &str, now: SystemTime) -> Result<String> {
     Ok(written(
         Duration::try_from(parsed.as_duration()).unwrap_or_default(),
     ))
+}
+
+/// A text before and after a character.
+pub(crate) fn split(text: &str, at: char) -> (String, String) {
+    let (name, value) = text.split_once(at).unwrap_or((text, ""));
+    (name.to_owned(), value.to_owned())
+}
+
+/// `NAME=value` each.
+pub(crate) fn pairs(texts: &[String]) -> HashMap<String, String> {
+    texts.iter().map(|text| split(text, '=')).collect()
 }
 
 #[cfg(test)]

@@ -4,34 +4,46 @@ mod attach;
 mod capabilities;
 mod create;
 mod exec;
+mod files;
+mod health;
 mod inspect;
 mod launch;
 mod lifecycle;
 mod limits;
 mod list;
+mod mounts;
 mod remove;
 mod resolve;
+mod restart;
 mod run;
 mod signal;
 mod spec;
+mod stats;
 mod stdio;
+mod top;
+mod update;
 mod validate;
 mod wait;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use tokio::sync::watch;
+use bollard_stubs::models::Health;
+use tokio::sync::{Notify, watch};
 
 pub(crate) use exec::Execs;
+pub use files::FileStream;
+pub(crate) use mounts::{LOCAL, Wanted};
 pub(crate) use remove::until_time;
 
 use crate::error::Result;
 use crate::lock::LockExt;
 use crate::log::LogFile;
 use crate::machine::Guest;
+use crate::network::Active;
 use crate::record::Record;
 use crate::state::{Commit, State};
 use crate::stream::{Hub, StdinPipe};
@@ -55,6 +67,12 @@ pub(crate) struct Container {
     /// Held while the container is being started or removed.
     pub(crate) transition: Arc<tokio::sync::Mutex<()>>,
     pub(crate) removing: AtomicBool,
+    /// Told when the restart that is waited for is given up.
+    restart_cancelled: Notify,
+    /// The last wait before a restart by the policy.
+    last_wait: Mutex<Option<Duration>>,
+    /// What the checks of this run, or the last, came to.
+    health: Mutex<Option<Health>>,
     /// Set between the stop and the start of a restart.
     pub(crate) restarting: AtomicBool,
     pub(crate) progress: watch::Sender<Progress>,
@@ -63,6 +81,8 @@ pub(crate) struct Container {
     /// The stdin of this run, or of the next.
     stdin: Mutex<Arc<StdinPipe>>,
     pub(crate) log: Arc<LogFile>,
+    /// What it has on networks while it runs, by their IDs.
+    active: Mutex<BTreeMap<String, Active>>,
     /// The guest that it runs in.
     guest: Mutex<Option<Arc<Guest>>>,
 }
@@ -81,11 +101,15 @@ impl Container {
             record: Mutex::new(record),
             transition: Arc::default(),
             removing: AtomicBool::new(false),
+            restart_cancelled: Notify::new(),
+            last_wait: Mutex::default(),
+            health: Mutex::default(),
             restarting: AtomicBool::new(false),
             progress: watch::Sender::new(progress),
             hub: Arc::default(),
             stdin: Mutex::default(),
             log: Arc::new(LogFile::new(log)),
+            active: Mutex::default(),
             guest: Mutex::default(),
         }
     }
@@ -105,7 +129,7 @@ impl Container {
     pub(crate) fn update(&self, state: &State, change: impl FnOnce(&mut Record)) -> Result<Commit> {
         let mut record = self.record.locked();
         change(&mut record);
-        state.put(&record)
+        state.put(&*record)
     }
 
     /// As [`Container::update`], for a change that nobody waits for. Of a container that goes away with its
@@ -114,9 +138,9 @@ impl Container {
         let mut record = self.record.locked();
         change(&mut record);
         let sent = if record.auto_remove() {
-            state.put_lazily(&record)
+            state.put_lazily(&*record)
         } else {
-            state.put_soon(&record)
+            state.put_soon(&*record)
         };
         if let Err(error) = sent {
             tracing::error!(%error, container = self.id, "a change was not recorded");
@@ -140,6 +164,53 @@ impl Container {
 
     fn set_guest(&self, guest: Option<Arc<Guest>>) {
         *self.guest.locked() = guest;
+    }
+
+    /// What it has on a network, if it runs there.
+    pub(crate) fn active_on(&self, network: &str) -> Option<Active> {
+        self.active.locked().get(network).cloned()
+    }
+
+    /// Notes what it has on a network from now on. Returns what it had before.
+    pub(crate) fn set_active(&self, network: &str, active: Option<Active>) -> Option<Active> {
+        let mut all = self.active.locked();
+        match active {
+            Some(active) => all.insert(network.to_owned(), active),
+            None => all.remove(network),
+        }
+    }
+
+    /// Its interfaces in the guest, each with its name in the container.
+    pub(crate) fn interfaces(&self) -> HashMap<String, String> {
+        let all = self.active.locked();
+        all.values()
+            .map(|active| (active.host_interface.clone(), active.interface.clone()))
+            .collect()
+    }
+
+    /// Takes everything that it has on networks.
+    pub(crate) fn take_active(&self) -> BTreeMap<String, Active> {
+        std::mem::take(&mut *self.active.locked())
+    }
+
+    /// The first name of an interface that it does not have yet.
+    pub(crate) fn free_interface(&self) -> String {
+        let all = self.active.locked();
+        let mut names = (0..=all.len()).map(|number| format!("eth{number}"));
+        let free = names.find(|name| !all.values().any(|active| active.interface == *name));
+        free.unwrap_or_else(|| "eth0".to_owned())
+    }
+
+    /// Notes the names that it has on a network, for those who inspect it.
+    pub(crate) fn name_endpoint(&self, network: &str, names: Vec<String>) {
+        let mut record = self.record.locked();
+        if let Some(endpoint) = record
+            .networks
+            .values_mut()
+            .find(|endpoint| endpoint.network == network)
+        {
+            endpoint.names = names;
+        }
     }
 
     /// What events tell of it: labels, image and name.

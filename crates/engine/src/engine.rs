@@ -3,20 +3,23 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::future::Future;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use protocol::Architecture;
 use store::{Mirror, Patience, Platform, Store, StoreConfig};
+use tokio::sync::mpsc;
 
 use crate::acceleration::Accelerations;
 use crate::config::EngineConfig;
 use crate::container::{Container, Execs};
 use crate::error::{EngineError, Result};
 use crate::events::Events;
-use crate::machine::{Machine, MachineSettings};
+use crate::machine::{Known, Machine, MachineSettings};
+use crate::network::Networks;
 use crate::record::Record;
 use crate::registry::Registry;
 use crate::state::State;
+use crate::volumes::Volumes;
 use crate::{names, sys, time};
 
 /// What a container's `State.Error` says when its service was killed while it ran.
@@ -37,6 +40,8 @@ pub(crate) struct Inner {
     pub(crate) store: Store,
     pub(crate) state: State,
     pub(crate) registry: Arc<Registry>,
+    pub(crate) volumes: Arc<Volumes>,
+    pub(crate) networks: Networks,
     pub(crate) events: Events,
     pub(crate) execs: Execs,
     amd64: Arc<Machine>,
@@ -82,18 +87,32 @@ impl Engine {
             containers.display()
         )))?;
         let registry = Arc::new(Registry::default());
+        let networks = Networks::open(contents.networks, &state)?;
+        let volumes = Arc::new(Volumes::new(contents.volumes));
         for record in contents.records {
-            reconcile(&registry, &state, record, &containers)?;
+            reconcile(&registry, &volumes, &state, record, &containers)?;
         }
         sweep(&containers, &registry, &contents.unreadable);
         let accelerations = Arc::new(Accelerations::new(config.acceleration));
-        let machine = |architecture| Arc::new(new_machine(&config, architecture, &accelerations, &registry));
+        let (boots, booted) = mpsc::unbounded_channel();
+        let machine = |architecture| {
+            Arc::new(new_machine(
+                &config,
+                architecture,
+                &accelerations,
+                &registry,
+                &volumes,
+                &boots,
+            ))
+        };
         let (amd64, arm64) = (machine(Architecture::Amd64), machine(Architecture::Arm64));
         let inner = Inner {
             id: contents.engine_id,
             store,
             state,
             registry,
+            volumes,
+            networks,
             events: Events::default(),
             execs: Execs::default(),
             amd64,
@@ -101,9 +120,9 @@ impl Engine {
             _lock: lock,
             config,
         };
-        Ok(Self {
-            inner: Arc::new(inner),
-        })
+        let inner = Arc::new(inner);
+        tokio::spawn(start_containers(Arc::downgrade(&inner), booted));
+        Ok(Self { inner })
     }
 
     /// What the engine was opened with.
@@ -151,11 +170,28 @@ impl Inner {
     }
 }
 
+/// Starts what its policy wants to run: now, and of each machine when it boots.
+async fn start_containers(inner: Weak<Inner>, mut booted: mpsc::UnboundedReceiver<Architecture>) {
+    let mut architecture = None;
+    loop {
+        match inner.upgrade() {
+            Some(inner) => inner.start_by_policy(architecture).await,
+            None => return,
+        }
+        match booted.recv().await {
+            Some(which) => architecture = Some(which),
+            None => return,
+        }
+    }
+}
+
 fn new_machine(
     config: &EngineConfig,
     architecture: Architecture,
     accelerations: &Arc<Accelerations>,
     registry: &Arc<Registry>,
+    volumes: &Arc<Volumes>,
+    boots: &mpsc::UnboundedSender<Architecture>,
 ) -> Machine {
     let settings = MachineSettings {
         architecture,
@@ -169,12 +205,12 @@ fn new_machine(
         directory: config.home.join("machines").join(architecture.docker_name()),
         vmm_command: config.vmm_command.clone(),
     };
-    let registry = registry.clone();
-    Machine::new(
-        settings,
-        accelerations.clone(),
-        Box::new(move |id| registry.get(id).is_some()),
-    )
+    let (registry, volumes) = (registry.clone(), volumes.clone());
+    let known = Known {
+        container: Box::new(move |id| registry.get(id).is_some()),
+        volume: Box::new(move |id| volumes.has_directory(id)),
+    };
+    Machine::new(settings, accelerations.clone(), known, boots.clone())
 }
 
 /// One service at a time has a home.
@@ -195,9 +231,16 @@ fn lock(home: &Path) -> Result<File> {
 }
 
 /// Takes a record of an earlier service in: nothing of it runs now.
-fn reconcile(registry: &Registry, state: &State, mut record: Record, containers: &Path) -> Result<()> {
+fn reconcile(
+    registry: &Registry,
+    volumes: &Volumes,
+    state: &State,
+    mut record: Record,
+    containers: &Path,
+) -> Result<()> {
     if record.auto_remove() {
-        return state.delete_lazily(&record.id);
+        volumes.drop_anonymous(state, &record.volumes)?;
+        return state.delete_lazily::<Record>(&record.id);
     }
     if record.state.phase.is_running() {
         record.state.lost(time::now(), SERVICE_GONE);

@@ -15,6 +15,8 @@ pub enum Kind {
     NotFound,
     /// The state of things does not allow it now.
     Conflict,
+    /// It is never allowed.
+    Forbidden,
     /// Things are as asked already; no text is shown.
     NotModified,
     /// sampan does not do this.
@@ -71,6 +73,8 @@ pub enum EngineError {
     #[error("{0}")]
     BadRequest(String),
     #[error("{0}")]
+    Forbidden(String),
+    #[error("{0}")]
     NotFound(String),
     #[error("sampan does not support {0} yet")]
     Unsupported(String),
@@ -106,6 +110,7 @@ impl EngineError {
             | Self::CannotRemove { .. }
             | Self::RemovalInProgress(_)
             | Self::Conflict(_) => Kind::Conflict,
+            Self::Forbidden(_) => Kind::Forbidden,
             Self::CannotKill { cause, .. } => cause.status(),
             Self::NotModified => Kind::NotModified,
             Self::StartFailed {

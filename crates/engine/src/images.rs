@@ -1,6 +1,8 @@
 //! Images: the store's, with what containers have to say about them.
 
+mod changes;
 mod in_use;
+mod make;
 mod pattern;
 mod view;
 
@@ -20,6 +22,7 @@ use crate::error::{EngineError, Result};
 use crate::filters::Filters;
 use crate::names;
 use in_use::refuse_in_use;
+pub use make::CommitOptions;
 use pattern::reference_matches;
 use view::{history, inspect, summary};
 
@@ -225,7 +228,7 @@ impl Inner {
         let mut users: HashMap<String, Vec<(String, bool)>> = HashMap::new();
         for container in self.registry.all() {
             let (image, running) =
-                container.with_record(|record| (record.image_id.clone(), record.state.phase.is_running()));
+                container.with_record(|record| (record.image_id.clone(), record.state.phase.is_active()));
             users
                 .entry(image)
                 .or_default()

@@ -23,6 +23,7 @@ mod log;
 mod machine;
 mod machines;
 mod names;
+mod network;
 mod record;
 mod registry;
 mod state;
@@ -31,15 +32,19 @@ mod sys;
 mod system;
 mod time;
 mod types;
+mod volumes;
 
 pub use config::{DEFAULT_DISK, EngineConfig, SMALLEST_DISK};
+pub use container::FileStream;
 pub use engine::Engine;
 pub use error::{EngineError, Kind, Result};
 pub use filters::Filters;
-pub use protocol::Architecture;
+pub use images::CommitOptions;
+pub use protocol::{Architecture, PathStat};
 pub use store::{Credentials, Loaded, Platform, PullEvent, Reference, StoreError};
 pub use stream::{Attached, Channel, Chunk, Input, InputClosed};
 pub use system::VERSION;
+pub use time::rfc3339;
 pub use types::{
     AttachOptions, Finding, Logs, LogsOptions, MachineReport, MachineState, Severity, TerminalSize,
     WaitCondition,

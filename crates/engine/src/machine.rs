@@ -22,6 +22,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use protocol::Architecture;
+use tokio::sync::mpsc;
 
 pub(crate) use control::{GuestError, Watched};
 pub(crate) use guest::{Guest, ProcessKey};
@@ -48,14 +49,21 @@ pub(crate) struct MachineSettings {
     pub(crate) vmm_command: Vec<std::ffi::OsString>,
 }
 
-/// Tells whether a container that the guest has data of still exists.
-pub(crate) type Known = Box<dyn Fn(&str) -> bool + Send + Sync>;
+/// Tells whether what the guest has data of still exists.
+pub(crate) struct Known {
+    /// By the container's ID.
+    pub(crate) container: Box<dyn Fn(&str) -> bool + Send + Sync>,
+    /// By the volume's directory.
+    pub(crate) volume: Box<dyn Fn(&str) -> bool + Send + Sync>,
+}
 
 /// One machine, whether it runs or not.
 pub(crate) struct Machine {
     pub(crate) settings: MachineSettings,
     accelerations: Arc<Accelerations>,
     known: Known,
+    /// Told of each boot.
+    boots: mpsc::UnboundedSender<Architecture>,
     /// Held while booting or stopping.
     transition: tokio::sync::Mutex<()>,
     current: Mutex<Option<Arc<Guest>>>,
@@ -65,11 +73,17 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
-    pub(crate) fn new(settings: MachineSettings, accelerations: Arc<Accelerations>, known: Known) -> Self {
+    pub(crate) fn new(
+        settings: MachineSettings,
+        accelerations: Arc<Accelerations>,
+        known: Known,
+        boots: mpsc::UnboundedSender<Architecture>,
+    ) -> Self {
         Self {
             settings,
             accelerations,
             known,
+            boots,
             transition: tokio::sync::Mutex::default(),
             current: Mutex::default(),
             attempts: AtomicU64::new(0),
@@ -117,6 +131,8 @@ impl Machine {
                 *self.last_error.locked() = None;
                 *self.current.locked() = Some(guest.clone());
                 guest.forget_unknown(&self.known);
+                // Nobody listens when the engine is going away.
+                let _ = self.boots.send(self.settings.architecture);
                 Ok(guest)
             }
             Err(message) => {

@@ -1,9 +1,13 @@
-//! What the engine remembers of a container, as it lies in the database.
+//! What the engine remembers of containers and volumes, as it lies in the database.
 
-use bollard_stubs::models::{ContainerConfig, HostConfig};
+use std::collections::{BTreeMap, HashMap};
+
+use bollard_stubs::models::{ContainerConfig, HealthStatusEnum, HostConfig};
 use protocol::Architecture;
 use serde::{Deserialize, Serialize};
 
+use crate::network::Endpoint;
+use crate::state::{Stored, Table};
 use crate::time;
 
 /// A container's record. Times are nanoseconds since the Unix epoch.
@@ -27,6 +31,61 @@ pub(crate) struct Record {
     /// Whether the guest may have something of it on the data disk.
     #[serde(default)]
     pub(crate) ran: bool,
+    /// Restarts by its policy since the user started it.
+    #[serde(default)]
+    pub(crate) restart_count: i64,
+    /// Its place on networks, by the names that the user gave these.
+    #[serde(default)]
+    pub(crate) networks: BTreeMap<String, Endpoint>,
+    /// The volumes that it mounts.
+    #[serde(default)]
+    pub(crate) volumes: Vec<VolumeMount>,
+}
+
+/// A volume in a container.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct VolumeMount {
+    pub(crate) name: String,
+    pub(crate) target: String,
+    pub(crate) read_only: bool,
+    /// Whether an empty volume gets what the image has at `target`.
+    pub(crate) copy_up: bool,
+    pub(crate) subpath: Option<String>,
+    /// The options of `-v` as they were given.
+    pub(crate) mode: String,
+}
+
+/// A volume of the local driver: a directory on a machine's data disk.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct VolumeRecord {
+    pub(crate) name: String,
+    /// 64 hexadecimal digits: its directory on the data disk. Never used again, so that a new volume of an old name
+    /// finds nothing in it.
+    pub(crate) id: String,
+    pub(crate) created: i64,
+    pub(crate) labels: HashMap<String, String>,
+    /// Whether nobody named it: it goes with the container that it was made for.
+    pub(crate) anonymous: bool,
+    /// The machine that it lies in, once a container of that architecture has mounted it.
+    pub(crate) architecture: Option<Architecture>,
+}
+
+impl Stored for Record {
+    const TABLE: Table = Table::new("containers");
+    const WHAT: &'static str = "container";
+
+    fn key(&self) -> &str {
+        &self.id
+    }
+}
+
+impl Stored for VolumeRecord {
+    const TABLE: Table = Table::new("volumes");
+    const WHAT: &'static str = "volume";
+
+    fn key(&self) -> &str {
+        &self.name
+    }
 }
 
 /// Docker's `State`.
@@ -41,6 +100,9 @@ pub(crate) struct RunState {
     pub(crate) pid: u32,
     pub(crate) started: Option<i64>,
     pub(crate) finished: Option<i64>,
+    /// Whether the user ended the last run.
+    #[serde(default)]
+    pub(crate) stopped_by_user: bool,
 }
 
 /// Where a container is in its life.
@@ -51,6 +113,8 @@ pub(crate) enum Phase {
     Created,
     Running,
     Paused,
+    /// Ended, and about to be started again by its policy.
+    Restarting,
     Exited,
     /// Its removal failed half-way; only removing it again is possible.
     Dead,
@@ -63,6 +127,7 @@ impl Phase {
             Self::Created => "created",
             Self::Running => "running",
             Self::Paused => "paused",
+            Self::Restarting => "restarting",
             Self::Exited => "exited",
             Self::Dead => "dead",
         }
@@ -72,14 +137,26 @@ impl Phase {
     pub(crate) const fn is_running(self) -> bool {
         matches!(self, Self::Running | Self::Paused)
     }
+
+    /// Docker's `Running`: whether the container runs or is about to be started again.
+    pub(crate) const fn is_active(self) -> bool {
+        self.is_running() || matches!(self, Self::Restarting)
+    }
 }
 
 impl RunState {
     /// The STATUS column of `docker ps` (moby `container/state.go`).
-    pub(crate) fn status(&self, now: i64) -> String {
+    pub(crate) fn status(&self, health: HealthStatusEnum, now: i64) -> String {
         let since = |time: Option<i64>| time::human_duration(now.saturating_sub(time.unwrap_or(now)));
         match self.phase {
-            Phase::Running => format!("Up {}", since(self.started)),
+            Phase::Running => match health {
+                HealthStatusEnum::STARTING => format!("Up {} (health: starting)", since(self.started)),
+                HealthStatusEnum::HEALTHY | HealthStatusEnum::UNHEALTHY => {
+                    format!("Up {} ({health})", since(self.started))
+                }
+                _ => format!("Up {}", since(self.started)),
+            },
+            Phase::Restarting => format!("Restarting ({}) {} ago", self.exit_code, since(self.finished)),
             Phase::Paused => format!("Up {} (Paused)", since(self.started)),
             Phase::Dead => "Dead".to_owned(),
             Phase::Created => "Created".to_owned(),
@@ -89,7 +166,9 @@ impl RunState {
 
     /// What is true of a container that was recorded as running when nothing runs any more.
     pub(crate) fn lost(&mut self, now: i64, why: &str) {
-        if self.phase.is_running() {
+        if self.phase == Phase::Restarting {
+            self.phase = Phase::Exited;
+        } else if self.phase.is_running() {
             self.phase = Phase::Exited;
             self.exit_code = KILLED;
             self.error = why.to_owned();
@@ -153,6 +232,9 @@ pub(crate) mod tests {
             host_config: HostConfig::default(),
             state: RunState::default(),
             ran: false,
+            restart_count: 0,
+            networks: BTreeMap::new(),
+            volumes: Vec::new(),
         }
     }
 
@@ -162,6 +244,7 @@ pub(crate) mod tests {
     #[case(Phase::Created, "Created")]
     #[case(Phase::Running, "Up 3 seconds")]
     #[case(Phase::Paused, "Up 3 seconds (Paused)")]
+    #[case(Phase::Restarting, "Restarting (137) 2 seconds ago")]
     #[case(Phase::Exited, "Exited (137) 2 seconds ago")]
     #[case(Phase::Dead, "Dead")]
     fn each_phase_has_dockers_status(#[case] phase: Phase, #[case] status: &str) {
@@ -172,7 +255,7 @@ pub(crate) mod tests {
             finished: Some(8 * SECOND),
             ..RunState::default()
         };
-        assert_eq!(state.status(10 * SECOND), status);
+        assert_eq!(state.status(HealthStatusEnum::NONE, 10 * SECOND), status);
     }
 
     #[test]
@@ -182,7 +265,14 @@ pub(crate) mod tests {
             started: Some(9 * SECOND),
             ..RunState::default()
         };
-        assert_eq!(state.status(SECOND), "Up Less than a second");
+        assert_eq!(
+            state.status(HealthStatusEnum::NONE, SECOND),
+            "Up Less than a second"
+        );
+        assert_eq!(
+            state.status(HealthStatusEnum::HEALTHY, SECOND),
+            "Up Less than a second (healthy)"
+        );
     }
 
     #[test]

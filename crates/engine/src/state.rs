@@ -1,4 +1,4 @@
-//! The database of records (redb): container ID to JSON.
+//! The database of records (redb): container ID, volume name or network ID to JSON.
 //!
 //! One thread writes. It commits everything that waits in one transaction, so that operations in parallel
 //! share a disk flush. A change is one of three:
@@ -15,9 +15,21 @@ use redb::{ReadableDatabase, ReadableTable, TableDefinition};
 use tokio::sync::oneshot;
 
 use crate::error::{EngineError, Result};
-use crate::record::Record;
+use crate::network::NetworkRecord;
+use crate::record::{Record, VolumeRecord};
 
-const CONTAINERS: TableDefinition<&str, &[u8]> = TableDefinition::new("containers");
+/// Where a kind of record lies, by its key.
+pub(crate) type Table = TableDefinition<'static, &'static str, &'static [u8]>;
+
+/// What the database keeps.
+pub(crate) trait Stored: serde::Serialize + serde::de::DeserializeOwned {
+    const TABLE: Table;
+    /// What one of them is called in messages.
+    const WHAT: &'static str;
+
+    fn key(&self) -> &str;
+}
+
 const SETTINGS: TableDefinition<&str, &str> = TableDefinition::new("settings");
 /// The key of the engine's own ID, which `docker info` shows.
 const ENGINE_ID: &str = "engine-id";
@@ -31,8 +43,8 @@ enum Change {
     Delete(String),
 }
 
-#[derive(Debug)]
 struct Job {
+    table: Table,
     change: Change,
     /// Whether the disk is flushed for it.
     flush: bool,
@@ -41,7 +53,6 @@ struct Job {
 }
 
 /// The open database. Dropping it writes everything out.
-#[derive(Debug)]
 pub(crate) struct State {
     jobs: Option<mpsc::Sender<Job>>,
     writer: Option<std::thread::JoinHandle<()>>,
@@ -52,7 +63,9 @@ pub(crate) struct State {
 pub(crate) struct Contents {
     pub(crate) engine_id: String,
     pub(crate) records: Vec<Record>,
-    /// IDs of records that could not be understood; they are left alone.
+    pub(crate) volumes: Vec<VolumeRecord>,
+    pub(crate) networks: Vec<NetworkRecord>,
+    /// IDs of containers whose records could not be understood; they are left alone.
     pub(crate) unreadable: Vec<String>,
 }
 
@@ -99,45 +112,49 @@ impl State {
 
     /// Sends a record to be written. The order of calls is the order on disk; await the commit before
     /// acknowledging.
-    pub(crate) fn put(&self, record: &Record) -> Result<Commit> {
-        self.durable(Change::Put(record.id.clone(), encode(record)?))
+    pub(crate) fn put<T: Stored>(&self, record: &T) -> Result<Commit> {
+        self.durable(T::TABLE, put(record)?)
     }
 
     /// Sends a record to be written and flushed without anybody waiting for it.
-    pub(crate) fn put_soon(&self, record: &Record) -> Result<()> {
+    pub(crate) fn put_soon<T: Stored>(&self, record: &T) -> Result<()> {
         self.send(Job {
-            change: Change::Put(record.id.clone(), encode(record)?),
+            table: T::TABLE,
+            change: put(record)?,
             flush: true,
             done: None,
         })
     }
 
     /// Writes a record some time.
-    pub(crate) fn put_lazily(&self, record: &Record) -> Result<()> {
+    pub(crate) fn put_lazily<T: Stored>(&self, record: &T) -> Result<()> {
         self.send(Job {
-            change: Change::Put(record.id.clone(), encode(record)?),
+            table: T::TABLE,
+            change: put(record)?,
             flush: false,
             done: None,
         })
     }
 
     /// Sends a record to be deleted; await the commit before acknowledging.
-    pub(crate) fn delete(&self, id: &str) -> Result<Commit> {
-        self.durable(Change::Delete(id.to_owned()))
+    pub(crate) fn delete<T: Stored>(&self, key: &str) -> Result<Commit> {
+        self.durable(T::TABLE, Change::Delete(key.to_owned()))
     }
 
     /// Deletes a record some time.
-    pub(crate) fn delete_lazily(&self, id: &str) -> Result<()> {
+    pub(crate) fn delete_lazily<T: Stored>(&self, key: &str) -> Result<()> {
         self.send(Job {
-            change: Change::Delete(id.to_owned()),
+            table: T::TABLE,
+            change: Change::Delete(key.to_owned()),
             flush: false,
             done: None,
         })
     }
 
-    fn durable(&self, change: Change) -> Result<Commit> {
+    fn durable(&self, table: Table, change: Change) -> Result<Commit> {
         let (done, wait) = oneshot::channel();
         self.send(Job {
+            table,
             change,
             flush: true,
             done: Some(done),
@@ -162,15 +179,18 @@ impl Drop for State {
     }
 }
 
-fn encode(record: &Record) -> Result<Vec<u8>> {
-    serde_json::to_vec(record)
-        .map_err(|error| EngineError::Internal(format!("a record cannot be written: {error}")))
+fn put<T: Stored>(record: &T) -> Result<Change> {
+    let bytes = serde_json::to_vec(record)
+        .map_err(|error| EngineError::Internal(format!("a record cannot be written: {error}")))?;
+    Ok(Change::Put(record.key().to_owned(), bytes))
 }
 
 fn read(database: &redb::Database, new_id: &str) -> Result<Contents> {
     let transaction = database.begin_write().map_err(failed)?;
     let engine_id = {
-        transaction.open_table(CONTAINERS).map_err(failed)?;
+        for table in [Record::TABLE, VolumeRecord::TABLE, NetworkRecord::TABLE] {
+            transaction.open_table(table).map_err(failed)?;
+        }
         let mut settings = transaction.open_table(SETTINGS).map_err(failed)?;
         let known = settings
             .get(ENGINE_ID)
@@ -185,26 +205,35 @@ fn read(database: &redb::Database, new_id: &str) -> Result<Contents> {
         }
     };
     transaction.commit().map_err(failed)?;
-    let mut contents = Contents {
+    let transaction = database.begin_read().map_err(failed)?;
+    let (records, unreadable) = read_table(&transaction)?;
+    let (volumes, _) = read_table(&transaction)?;
+    let (networks, _) = read_table(&transaction)?;
+    Ok(Contents {
         engine_id,
-        ..Contents::default()
-    };
-    let table = database
-        .begin_read()
-        .map_err(failed)?
-        .open_table(CONTAINERS)
-        .map_err(failed)?;
+        records,
+        volumes,
+        networks,
+        unreadable,
+    })
+}
+
+/// The records of a table, and the keys of those that are not understood.
+fn read_table<T: Stored>(transaction: &redb::ReadTransaction) -> Result<(Vec<T>, Vec<String>)> {
+    let (mut records, mut unreadable) = (Vec::new(), Vec::new());
+    let table = transaction.open_table(T::TABLE).map_err(failed)?;
     for row in table.iter().map_err(failed)? {
-        let (id, bytes) = row.map_err(failed)?;
+        let (key, bytes) = row.map_err(failed)?;
         match serde_json::from_slice(bytes.value()) {
-            Ok(record) => contents.records.push(record),
+            Ok(record) => records.push(record),
             Err(error) => {
-                tracing::error!(id = id.value(), %error, "a container's record cannot be understood");
-                contents.unreadable.push(id.value().to_owned());
+                let what = T::WHAT;
+                tracing::error!(id = key.value(), %error, "the record of a {what} cannot be understood");
+                unreadable.push(key.value().to_owned());
             }
         }
     }
-    Ok(contents)
+    Ok((records, unreadable))
 }
 
 /// The writing thread: ends when every sender is gone, after one last flush.
@@ -227,7 +256,7 @@ fn flush(database: &redb::Database, waiting: &mut Vec<Job>) {
     }
     let result = commit(database, waiting).map_err(|error| error.to_string());
     if let Err(error) = &result {
-        tracing::error!(error, "container records were not written");
+        tracing::error!(error, "records were not written");
     }
     for done in waiting.drain(..).filter_map(|job| job.done) {
         let _ = done.send(result.clone());
@@ -236,13 +265,12 @@ fn flush(database: &redb::Database, waiting: &mut Vec<Job>) {
 
 fn commit(database: &redb::Database, jobs: &[Job]) -> Result<(), redb::Error> {
     let transaction = database.begin_write()?;
-    {
-        let mut table = transaction.open_table(CONTAINERS)?;
-        for job in jobs {
-            match &job.change {
-                Change::Put(id, bytes) => drop(table.insert(id.as_str(), bytes.as_slice())?),
-                Change::Delete(id) => drop(table.remove(id.as_str())?),
-            }
+    for job in jobs {
+        // Opening a table again is a look into a map.
+        let mut table = transaction.open_table(job.table)?;
+        match &job.change {
+            Change::Put(key, bytes) => drop(table.insert(key.as_str(), bytes.as_slice())?),
+            Change::Delete(key) => drop(table.remove(key.as_str())?),
         }
     }
     transaction.commit()?;
@@ -265,7 +293,7 @@ mod tests {
         );
         state.put(&record("a")).unwrap().on_disk().await.unwrap();
         state.put(&record("b")).unwrap().on_disk().await.unwrap();
-        state.delete("a").unwrap().on_disk().await.unwrap();
+        state.delete::<Record>("a").unwrap().on_disk().await.unwrap();
         // The copy is what a killed process leaves on disk.
         let copy = folder.path().join("copy.redb");
         std::fs::copy(&path, &copy).unwrap();
@@ -299,7 +327,7 @@ mod tests {
         let path = folder.path().join("engine.redb");
         let (state, _) = State::open(&path, "id").unwrap();
         state.put_lazily(&record("a")).unwrap();
-        state.delete_lazily("a").unwrap();
+        state.delete_lazily::<Record>("a").unwrap();
         state.put_lazily(&record("b")).unwrap();
         drop(state);
         let contents = State::open(&path, "id").unwrap().1;

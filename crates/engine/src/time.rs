@@ -15,7 +15,7 @@ pub(crate) fn now() -> i64 {
 }
 
 /// As Go's `RFC3339Nano`: the fraction without trailing zeros, or none.
-pub(crate) fn rfc3339(unix_ns: i64) -> String {
+pub fn rfc3339(unix_ns: i64) -> String {
     let (seconds, fraction) = parts(unix_ns);
     if fraction == 0 {
         return format!("{seconds}Z");
@@ -65,6 +65,33 @@ pub(crate) fn parse_duration(text: &str) -> Option<i64> {
         rest = tail;
     }
     (!text.is_empty() && total < i64::MAX as f64).then_some(total as i64)
+}
+
+/// A time of day, or the day for another day than `now`, as ps(1) tells when a process started.
+pub(crate) fn clock(unix_ns: i64, now: i64) -> String {
+    let at = |unix_ns: i64| {
+        OffsetDateTime::from_unix_timestamp_nanos(i128::from(unix_ns)).unwrap_or(OffsetDateTime::UNIX_EPOCH)
+    };
+    let (time, now) = (at(unix_ns), at(now));
+    if time.date() == now.date() {
+        return format!("{:02}:{:02}", time.hour(), time.minute());
+    }
+    let month = time.month().to_string();
+    format!("{}{:02}", month.get(..3).unwrap_or(&month), time.day())
+}
+
+/// A duration of whole seconds, or milliseconds below one, as Go writes it: `1m30s`, `500ms`.
+pub(crate) fn go_duration(duration: std::time::Duration) -> String {
+    let seconds = duration.as_secs();
+    if seconds == 0 {
+        return format!("{}ms", duration.as_millis());
+    }
+    let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    match (hours, minutes) {
+        (0, 0) => format!("{seconds}s"),
+        (0, _) => format!("{minutes}m{seconds}s"),
+        _ => format!("{hours}h{minutes}m{seconds}s"),
+    }
 }
 
 fn parts(unix_ns: i64) -> (String, u32) {

@@ -13,21 +13,25 @@
 
 mod architecture;
 mod capability;
+mod files;
 pub mod frame;
 mod message;
 mod spec;
 mod token;
+mod usage;
 
 pub use architecture::{Architecture, UnknownArchitecture};
 pub use capability::CAPABILITIES;
+pub use files::{FileJob, PathStat, View};
 pub use message::{
     Event, ExitStatus, Failure, FailureKind, FromGuest, FromHost, Hello, Reply, Request, Welcome,
 };
 pub use spec::{
-    ContainerSpec, Device, DeviceLimit, LayerExtent, Limits, Mount, Process, Rlimit, SeccompProgram, Stdio,
-    WindowSize,
+    Attachment, Bridge, ContainerSpec, Device, DeviceLimit, LayerExtent, Limits, Mount, Namespace, Network,
+    Process, Rlimit, SeccompProgram, Stdio, WindowSize,
 };
 pub use token::{MalformedToken, Token};
+pub use usage::{BlockUsage, InterfaceUsage, ProcessInfo, Usage};
 
 /// The version that this crate speaks. Raised when a message changes in a way that an older peer would misread;
 /// fields that an older peer may ignore do not raise it.

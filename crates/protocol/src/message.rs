@@ -1,8 +1,13 @@
 //! The messages of the control connection.
 
+use std::net::IpAddr;
+
 use serde::{Deserialize, Serialize};
 
-use crate::{Architecture, ContainerSpec, Process, WindowSize};
+use crate::{
+    Architecture, Attachment, ContainerSpec, FileJob, Limits, PathStat, Process, ProcessInfo, Usage, View,
+    WindowSize,
+};
 
 /// Everything that the guest sends.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -49,6 +54,9 @@ pub struct Hello {
     /// that it does not know (any more).
     #[serde(default)]
     pub containers: Vec<String>,
+    /// Names of the volumes on the data disk, at most 8192, for the same purpose.
+    #[serde(default)]
+    pub volumes: Vec<String>,
 }
 
 /// Accepts a guest.
@@ -92,6 +100,44 @@ pub enum Request {
     Pause { container: String, paused: bool },
     /// Deletes what a container that does not run has on the data disk. Unknown containers are no error.
     Remove { container: String },
+    /// Deletes a volume that no running container uses. Unknown volumes are no error.
+    RemoveVolume { volume: String },
+    /// Replaces the names of a network, or those that one container alone knows. A name may stand for several
+    /// addresses.
+    SetNames {
+        table: String,
+        names: Vec<(String, Vec<IpAddr>)>,
+    },
+    /// Puts a running container on a network. `tables` are those of its resolver from now on.
+    Connect {
+        container: String,
+        attachment: Box<Attachment>,
+        tables: Option<Vec<String>>,
+    },
+    /// Takes a running container off a network, by the guest's end of its interface.
+    Disconnect {
+        container: String,
+        host_interface: String,
+        tables: Option<Vec<String>>,
+    },
+    /// Takes the bridge and the names of a network away that no running container is on.
+    RemoveNetwork { network: String, bridge: String },
+    /// The processes of a running container. Answered by [`Reply::Processes`].
+    Top { container: String },
+    /// What a running container uses now, and the interfaces of these names in the guest. Answered by
+    /// [`Reply::Usage`].
+    Usage {
+        container: String,
+        host_interfaces: Vec<String>,
+    },
+    /// Changes the limits of a running container: those that are given.
+    Update { container: String, limits: Box<Limits> },
+    /// Works on the files of a container. One that does not run is given as what it is made of.
+    Files {
+        container: String,
+        view: Option<Box<View>>,
+        job: FileJob,
+    },
     /// Sets the wall clock, in nanoseconds since the Unix epoch (after the laptop woke).
     SetClock { unix_time_ns: u64 },
     /// Unmounts image layers that no container uses any more, named by diff ID, so that the host can take
@@ -109,9 +155,18 @@ pub enum Reply {
     /// Nothing more to say.
     Done,
     /// The process runs. `pid` is its number in the guest's own PID namespace.
-    Started { pid: u32 },
+    Started {
+        pid: u32,
+    },
     /// These of the asked layers are not mounted any more; the others are in use.
-    Released { diff_ids: Vec<String> },
+    Released {
+        diff_ids: Vec<String>,
+    },
+    Processes {
+        processes: Vec<ProcessInfo>,
+    },
+    Usage(Box<Usage>),
+    Path(PathStat),
 }
 
 /// Why the guest did not do as asked.

@@ -1,6 +1,8 @@
 //! What a container is to the guest: resolved, with no defaults left to guess. The host turns Docker's
 //! configuration into this; the guest turns this into system calls.
 
+use std::net::IpAddr;
+
 use serde::{Deserialize, Serialize};
 
 use crate::Token;
@@ -36,6 +38,86 @@ pub struct ContainerSpec {
     /// Kernel parameters in /proc/sys to write inside the container's namespaces.
     pub sysctls: Vec<(String, String)>,
     pub limits: Limits,
+    #[serde(default)]
+    pub network: Network,
+    /// The PID namespace.
+    #[serde(default)]
+    pub pid: Namespace,
+    /// The IPC namespace; another container's comes with its /dev/shm.
+    #[serde(default)]
+    pub ipc: Namespace,
+    /// The UTS namespace.
+    #[serde(default)]
+    pub uts: Namespace,
+}
+
+/// Whose namespace of one kind a container lives in.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Namespace {
+    /// Its own.
+    #[default]
+    Own,
+    /// The machine's.
+    Machine,
+    /// That of a running container, by its ID.
+    Container(String),
+}
+
+/// A container's network.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Network {
+    /// A namespace of its own, with an interface for each network that it is on.
+    Own {
+        attachments: Vec<Attachment>,
+        /// The tables in which its resolver looks names up, in order: IDs of networks and the container's own.
+        /// `None` is no resolver.
+        tables: Option<Vec<String>>,
+    },
+    /// The machine's.
+    Machine,
+    /// That of a running container, by its ID.
+    Container(String),
+}
+
+impl Default for Network {
+    fn default() -> Self {
+        Self::Own {
+            attachments: Vec::new(),
+            tables: None,
+        }
+    }
+}
+
+/// A container on a network.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attachment {
+    /// The network's ID, 64 hexadecimal digits.
+    pub network: String,
+    pub bridge: Bridge,
+    /// The interface in the container, such as `eth0`; at most 15 characters.
+    pub interface: String,
+    /// Its other end in the guest; at most 15 characters, and used once.
+    pub host_interface: String,
+    pub mac: [u8; 6],
+    /// Addresses with the lengths of their networks' prefixes.
+    pub addresses: Vec<(IpAddr, u8)>,
+    /// Default routes; at most one of each family.
+    pub gateways: Vec<IpAddr>,
+    /// Of several default routes that of the lowest number counts.
+    pub priority: u32,
+}
+
+/// The bridge of a network in the guest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bridge {
+    /// At most 15 characters.
+    pub name: String,
+    /// The gateways' addresses with the lengths of their networks' prefixes.
+    pub addresses: Vec<(IpAddr, u8)>,
+    /// In bytes.
+    pub mtu: u32,
 }
 
 /// One image layer on the layer disk.
@@ -106,6 +188,26 @@ pub enum Mount {
     /// A tmpfs with mount(8) options such as `size=64m`, `mode=1777`, `noexec`; nosuid, nodev and noexec are
     /// the default as in Docker.
     Tmpfs { target: String, options: Vec<String> },
+    /// A volume of the data disk, made if it is not there.
+    Volume {
+        /// Of letters, digits, `_`, `.` and `-`; it becomes a directory's name.
+        name: String,
+        target: String,
+        read_only: bool,
+        /// Whether an empty volume first gets what the image has at `target`.
+        copy_up: bool,
+        /// The directory inside the volume to mount instead of all of it; relative, and inside the volume.
+        subpath: Option<String>,
+    },
+}
+
+impl Mount {
+    /// Where it appears in the container.
+    pub fn target(&self) -> &str {
+        match self {
+            Self::Tmpfs { target, .. } | Self::Volume { target, .. } => target,
+        }
+    }
 }
 
 /// A device node.

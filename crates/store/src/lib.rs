@@ -15,6 +15,7 @@
 //! pull, load, save, remove               what a user asks for
 //! ```
 
+mod compose;
 mod config;
 mod content;
 mod database;
@@ -38,6 +39,7 @@ mod store;
 mod sys;
 mod tar;
 
+pub use compose::Composition;
 pub use config::{Credentials, Limits, Mirror, Patience, StoreConfig};
 pub use digest::{Digest, DigestError};
 pub use error::{ErrorKind, LayerError, StoreError};

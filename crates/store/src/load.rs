@@ -40,9 +40,27 @@ const REF_NAME: &str = "org.opencontainers.image.ref.name";
 
 pub(crate) async fn load(
     store: &Arc<Inner>,
-    mut archive: impl AsyncRead + Unpin + Send,
+    archive: impl AsyncRead + Unpin + Send,
     progress: &mpsc::Sender<PullEvent>,
 ) -> Result<Vec<Loaded>, StoreError> {
+    let scratch = spool(store, archive).await?;
+    let (store, progress) = (Arc::clone(store), progress.clone());
+    blocking(move || {
+        Load {
+            archive: Archive::open(&store, scratch)?,
+            store: &store,
+            progress,
+        }
+        .run()
+    })
+    .await
+}
+
+/// Keeps what comes in a file without a name.
+pub(crate) async fn spool(
+    store: &Inner,
+    mut archive: impl AsyncRead + Unpin + Send,
+) -> Result<NamedTempFile, StoreError> {
     let scratch = store.content.scratch()?;
     let failed = |error| StoreError::io(&store.config.root, error);
     let mut file = tokio::fs::File::from_std(scratch.reopen().map_err(failed)?);
@@ -60,16 +78,7 @@ pub(crate) async fn load(
             .map_err(failed)?;
     }
     file.flush().await.map_err(failed)?;
-    let (store, progress) = (Arc::clone(store), progress.clone());
-    blocking(move || {
-        Load {
-            archive: Archive::open(&store, scratch)?,
-            store: &store,
-            progress,
-        }
-        .run()
-    })
-    .await
+    Ok(scratch)
 }
 
 /// One item of `manifest.json`.
@@ -360,7 +369,7 @@ impl Archive {
 }
 
 /// The archive without compression.
-fn inflated(store: &Inner, file: NamedTempFile) -> io::Result<NamedTempFile> {
+pub(crate) fn inflated(store: &Inner, file: NamedTempFile) -> io::Result<NamedTempFile> {
     let compressed = file.as_file().metadata()?.len().max(1);
     let mut start = [0; 4];
     let read = file.reopen()?.read(&mut start)?;

@@ -17,7 +17,7 @@ use crate::image::Image;
 use crate::platform::Platform;
 use crate::reference::Reference;
 use crate::registry::Transport;
-use crate::{images, load, pull, save};
+use crate::{Composition, compose, images, load, pull, save};
 
 /// Layers that are fetched at the same time, as in Docker.
 const PARALLEL_LAYERS: usize = 3;
@@ -115,6 +115,15 @@ impl Store {
         progress: mpsc::Sender<PullEvent>,
     ) -> Result<Vec<Loaded>, StoreError> {
         load::load(&self.inner, archive, &progress).await
+    }
+
+    /// Makes an image of a layer's tar, on top of another image or alone, and returns its ID.
+    pub async fn compose(
+        &self,
+        layer: impl AsyncRead + Unpin + Send,
+        composition: Composition,
+    ) -> Result<Digest, StoreError> {
+        compose::compose(&self.inner, layer, composition).await
     }
 
     /// Writes images as one tar archive that is an OCI layout and a docker-archive at once.

@@ -3,11 +3,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 
-use protocol::{ContainerSpec, Event, ExitStatus, FailureKind, FromGuest, FromHost, LayerExtent, Request};
+use protocol::{
+    ContainerSpec, Event, ExitStatus, FailureKind, FileJob, FromGuest, FromHost, LayerExtent, Request, View,
+};
 use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions, pidfd_open, waitid};
 
 use super::SHIMS;
 use crate::boot::{Disk, clock};
@@ -15,6 +18,7 @@ use crate::channel::Channel;
 use crate::container::cgroup::Cgroup;
 use crate::container::device_filter;
 use crate::failure::{Context, Outcome, failure, invalid};
+use crate::files::{self, Place, Work};
 use crate::layers::Layers;
 use crate::shim::{self, Launch};
 use crate::sys;
@@ -53,12 +57,24 @@ struct Lost {
     was_started: bool,
 }
 
+/// A process that works on a container's files.
+struct Visit {
+    container: String,
+    /// Names the process, and no other that gets its number later.
+    process: OwnedFd,
+    channel: Channel,
+    layers: Vec<LayerExtent>,
+    request: u64,
+    answered: bool,
+}
+
 /// All of them.
 pub(super) struct Containers {
     pub(super) layers: Layers,
     problem: Option<String>,
     device_rules: Option<OwnedFd>,
     running: BTreeMap<u64, Running>,
+    visits: BTreeMap<u64, Visit>,
     lost: Vec<Lost>,
     next_key: u64,
     /// Whether shims are not listened to for now.
@@ -82,6 +98,7 @@ impl Containers {
             problem,
             device_rules: None,
             running: BTreeMap::new(),
+            visits: BTreeMap::new(),
             lost: Vec::new(),
             next_key: SHIMS,
             held_back: false,
@@ -128,6 +145,7 @@ impl Containers {
             Some(rules) => rules.try_clone().context(|| "the device rules".to_owned())?,
             None => device_filter::load(&[])?,
         };
+        self.end_visits(&spec.id);
         let lower = self.layers.acquire(&spec.layers)?;
         let result = self.launch(epoll, request, &spec, &lower, &rules);
         if result.is_err() {
@@ -182,6 +200,123 @@ impl Containers {
         };
         self.running.insert(key, running);
         Ok(())
+    }
+
+    /// Forks a process that works on a container's files and answers the request.
+    pub(super) fn visit(
+        &mut self,
+        epoll: &OwnedFd,
+        request: u64,
+        id: &str,
+        view: Option<&View>,
+        job: &FileJob,
+    ) -> Outcome<()> {
+        check_id(id)?;
+        let what = || format!("the files of container {id} cannot be reached");
+        let running = self.running.values().find(|running| running.id == id);
+        let (kind, layers) = match (running, view) {
+            (Some(running), _) => {
+                let process = Cgroup::first_process(id)?;
+                (
+                    files::Kind::Running(files::namespace_of(process)?),
+                    running.layers.clone(),
+                )
+            }
+            (None, Some(view)) => (files::Kind::Stopped(view), view.layers.clone()),
+            (None, None) => {
+                let text = format!("container {id} is not running");
+                return Err(failure(FailureKind::NotRunning, text));
+            }
+        };
+        let (ours, theirs) = socketpair(
+            AddressFamily::UNIX,
+            SocketType::STREAM,
+            SocketFlags::CLOEXEC,
+            None,
+        )
+        .context(what)?;
+        let key = self.next_key;
+        epoll::add(epoll, &ours, EventData::new_u64(key), EventFlags::IN).context(what)?;
+        let lower = self.layers.acquire(&layers)?;
+        let forked = match sys::process::fork().context(what) {
+            Ok(Forked::Child) => {
+                let work = Work {
+                    request,
+                    place: Place::new(id, &lower, kind),
+                    job,
+                };
+                files::run(&work, theirs)
+            }
+            Ok(Forked::Parent { pid }) => pid,
+            Err(failure) => {
+                self.layers.put_back(&layers);
+                return Err(failure);
+            }
+        };
+        let process = Pid::from_raw(forked)
+            .ok_or_else(|| failure(FailureKind::Internal, "fork"))
+            .and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).context(what));
+        let process = match process {
+            Ok(process) => process,
+            Err(failure) => {
+                let _ = sys::signal::send(forked, libc::SIGKILL);
+                self.layers.put_back(&layers);
+                return Err(failure);
+            }
+        };
+        self.next_key = key.saturating_add(1);
+        let visit = Visit {
+            container: id.to_owned(),
+            process,
+            channel: Channel::new(ours),
+            layers,
+            request,
+            answered: false,
+        };
+        self.visits.insert(key, visit);
+        Ok(())
+    }
+
+    /// Ends what still works on the files of a container that is about to start: nobody waits for it any more, and an
+    /// upper directory is in one overlay at a time.
+    fn end_visits(&mut self, id: &str) {
+        let stale: Vec<u64> = self
+            .visits
+            .iter()
+            .filter(|(_, visit)| visit.container == id)
+            .map(|(&key, _)| key)
+            .collect();
+        for visit in stale.into_iter().filter_map(|key| self.visits.remove(&key)) {
+            let _ = sys::process::send_signal(&visit.process, libc::SIGKILL);
+            // One that was reaped before is no child any more.
+            let _ = waitid(WaitId::PidFd(visit.process.as_fd()), WaitIdOptions::EXITED);
+            self.layers.put_back(&visit.layers);
+        }
+    }
+
+    /// Hears what a visit has to say. `None` is a key of no visit.
+    pub(super) fn hear_visit(&mut self, key: u64) -> Option<Vec<FromGuest>> {
+        let visit = self.visits.get_mut(&key)?;
+        let alive = visit.channel.fill().unwrap_or(false);
+        let mut messages = Vec::new();
+        while let Some(message) = visit.channel.next().ok().flatten() {
+            visit.answered = true;
+            messages.push(message);
+        }
+        if !alive && let Some(visit) = self.visits.remove(&key) {
+            self.layers.put_back(&visit.layers);
+            if !visit.answered {
+                let text = format!(
+                    "the work on the files of container {} ended unexpectedly",
+                    visit.container
+                );
+                messages.push(FromGuest::Reply {
+                    id: visit.request,
+                    result: Err(failure(FailureKind::Internal, text)),
+                });
+            }
+        }
+        Some(messages)
     }
 
     /// Gives a request to the container's shim, which answers it.

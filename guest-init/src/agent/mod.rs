@@ -5,6 +5,7 @@
 //! host does not read its end, the shims are not read either until it does.
 
 mod containers;
+mod measure;
 mod requests;
 
 use std::collections::VecDeque;
@@ -239,6 +240,9 @@ impl Agent {
 
     /// A shim wrote, or is gone.
     fn hear_shim(&mut self, key: u64) -> io::Result<()> {
+        if let Some(messages) = self.containers.hear_visit(key) {
+            return messages.iter().try_for_each(|message| self.control.send(message));
+        }
         let alive = self.containers.receive(&self.epoll, key);
         while let Some(messages) = self.containers.next_messages(key) {
             for message in messages {

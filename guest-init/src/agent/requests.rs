@@ -5,10 +5,12 @@ use std::path::Path;
 
 use protocol::{ContainerSpec, FailureKind, FromGuest, Reply, Request};
 
-use super::{Agent, SHUTDOWN_GRACE, uptime};
-use crate::boot::{CONTAINERS, TRASH, clock};
+use super::{Agent, SHUTDOWN_GRACE, measure, uptime};
+use crate::boot::{CONTAINERS, TRASH, VOLUMES, clock};
 use crate::container::cgroup::Cgroup;
+use crate::container::volume;
 use crate::failure::{Outcome, invalid};
+use crate::network;
 
 impl Agent {
     /// Handles one request: answers it, or leaves the answer to a shim. An error is the end of the connection.
@@ -25,14 +27,42 @@ impl Agent {
             Request::Exec { ref container, .. }
             | Request::Signal { ref container, .. }
             | Request::Resize { ref container, .. }
-            | Request::Pause { ref container, .. } => {
+            | Request::Pause { ref container, .. }
+            | Request::Connect { ref container, .. }
+            | Request::Disconnect { ref container, .. } => {
                 let container = container.clone();
                 match self.containers.pass_on(&self.epoll, &container, id, request) {
                     Ok(()) => return Ok(()),
                     Err(failure) => Err(failure),
                 }
             }
+            Request::Files { container, view, job } => {
+                match self
+                    .containers
+                    .visit(&self.epoll, id, &container, view.as_deref(), &job)
+                {
+                    Ok(()) => return Ok(()),
+                    Err(failure) => Err(failure),
+                }
+            }
+            Request::Top { container } => {
+                super::containers::check_id(&container).and_then(|()| measure::processes(&container))
+            }
+            Request::Usage {
+                container,
+                host_interfaces,
+            } => super::containers::check_id(&container)
+                .and_then(|()| measure::usage(&container, &host_interfaces)),
+            Request::Update { container, limits } => super::containers::check_id(&container)
+                .and_then(|()| Cgroup::of_running(&container)?.set(&limits))
+                .map(|()| Reply::Done),
             Request::Remove { container } => self.remove(&container),
+            Request::RemoveVolume { volume } => self.remove_volume(&volume),
+            Request::SetNames { table, names } => network::store_names(&table, &names).map(|()| Reply::Done),
+            Request::RemoveNetwork { network, bridge } => network::check_table(&network).and_then(|()| {
+                network::forget_names(&network);
+                network::remove_bridge(&bridge).map(|()| Reply::Done)
+            }),
             Request::SetClock { unix_time_ns } => clock::set(unix_time_ns).map(|()| Reply::Done),
             Request::ReleaseLayers { diff_ids } => Ok(Reply::Released {
                 diff_ids: self.containers.layers.release(diff_ids),
@@ -85,6 +115,11 @@ impl Agent {
         }
         crate::trash::throw_away(&Path::new(CONTAINERS).join(container), Path::new(TRASH))
             .map(|_| Reply::Done)
+    }
+
+    fn remove_volume(&self, volume: &str) -> Outcome<Reply> {
+        volume::check_name(volume)?;
+        crate::trash::throw_away(&Path::new(VOLUMES).join(volume), Path::new(TRASH)).map(|_| Reply::Done)
     }
 }
 

@@ -14,10 +14,12 @@ use rustix::process::{Resource, Rlimit, setrlimit};
 use rustix::time::{ClockId, clock_gettime};
 
 pub(crate) use disks::{Disk, find as find_disk};
-pub(crate) use mounts::{CONTAINERS_CGROUP, EMPTY_LOWER, ETC_STAGE, LAYERS, ROOT_STAGE};
+pub(crate) use mounts::{CONTAINERS_CGROUP, EMPTY_LOWER, ETC_STAGE, LAYERS, NAMES, ROOT_STAGE};
 
 /// Where the containers' own files are: `<id>/upper` and `<id>/work` each.
 pub(crate) const CONTAINERS: &str = "/data/containers";
+/// Where volumes are: `<name>/_data` each.
+pub(crate) const VOLUMES: &str = "/data/volumes";
 /// Where removed files wait to be unlinked.
 pub(crate) const TRASH: &str = "/data/trash";
 
@@ -49,7 +51,7 @@ pub(crate) fn prepare() -> Machine {
     Machine { layer_disk, problem }
 }
 
-/// Mounts the data disk and makes its two directories.
+/// Mounts the data disk and makes its directories.
 fn mount_data() -> Result<(), String> {
     let disk = disks::find(DATA_DISK_SERIAL).ok_or_else(|| {
         format!("the machine has no data disk (a virtio disk with the serial {DATA_DISK_SERIAL:?})")
@@ -61,7 +63,7 @@ fn mount_data() -> Result<(), String> {
             disk.path()
         )
     })?;
-    for directory in [CONTAINERS, TRASH] {
+    for directory in [CONTAINERS, VOLUMES, TRASH] {
         fs::create_dir_all(directory)
             .map_err(|error| format!("{directory} could not be made on the data disk: {error}"))?;
     }
@@ -115,14 +117,15 @@ pub(crate) fn hello(problem: Option<String>) -> Hello {
         memory_bytes: memory.totalram.saturating_mul(u64::from(memory.mem_unit)),
         boot_ns: clock::nanoseconds(boot),
         problem,
-        containers: containers_with_files(),
+        containers: names_in(CONTAINERS),
+        volumes: names_in(VOLUMES),
     }
 }
 
-/// IDs of the containers that have something on the data disk, as many as fit into the greeting.
-fn containers_with_files() -> Vec<String> {
+/// What a directory of the data disk holds, as many names as fit into the greeting.
+fn names_in(directory: &str) -> Vec<String> {
     const MOST: usize = 8192;
-    let entries = fs::read_dir(CONTAINERS).into_iter().flatten().flatten();
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
     entries
         .filter_map(|entry| entry.file_name().into_string().ok())
         .take(MOST)

@@ -23,6 +23,8 @@ pub(crate) const EMPTY_LOWER: &str = "/run/empty";
 pub(crate) const ROOT_STAGE: &str = "/run/root";
 /// Where a container, in its own mount namespace, writes its files for /etc.
 pub(crate) const ETC_STAGE: &str = "/run/etc";
+/// Where the names of networks are.
+pub(crate) const NAMES: &str = "/run/names";
 /// The cgroup under which every container has one of its own.
 pub(crate) const CONTAINERS_CGROUP: &str = "/sys/fs/cgroup/containers";
 
@@ -87,7 +89,7 @@ pub(super) fn mount_all(problems: &mut Vec<String>) {
             fill_standard_streams(problems);
         }
     }
-    for directory in [LAYERS, EMPTY_LOWER, ROOT_STAGE, ETC_STAGE] {
+    for directory in [LAYERS, EMPTY_LOWER, ROOT_STAGE, ETC_STAGE, NAMES] {
         if let Err(error) = fs::create_dir_all(directory) {
             problems.push(format!("{directory} could not be made: {error}"));
         }

@@ -57,6 +57,22 @@ impl Cgroup {
         }
     }
 
+    /// The cgroup of a container that runs.
+    pub(crate) fn of_running(id: &str) -> Outcome<Self> {
+        let path = format!("{CONTAINERS_CGROUP}/{id}");
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        match open(path.as_str(), flags, Mode::empty()) {
+            Err(Errno::NOENT) => Err(failure(
+                protocol::FailureKind::NotRunning,
+                format!("container {id} is not running"),
+            )),
+            other => Ok(Self {
+                directory: other.context(|| path.clone())?,
+                path,
+            }),
+        }
+    }
+
     /// Kills what is still in a container's cgroup and removes it. Returns whether it is gone; does not wait.
     pub(crate) fn try_remove(id: &str) -> bool {
         let path = format!("{CONTAINERS_CGROUP}/{id}");
@@ -67,6 +83,23 @@ impl Cgroup {
                 false
             }
         }
+    }
+
+    /// The oldest process of a running container: its first one.
+    pub(crate) fn first_process(id: &str) -> Outcome<u32> {
+        let gone = || {
+            failure(
+                protocol::FailureKind::NotRunning,
+                format!("container {id} is not running"),
+            )
+        };
+        let path = format!("{CONTAINERS_CGROUP}/{id}/cgroup.procs");
+        let processes = fs::read_to_string(path).map_err(|_| gone())?;
+        processes
+            .lines()
+            .filter_map(|line| line.parse().ok())
+            .min()
+            .ok_or_else(gone)
     }
 
     /// Kills what is in any container's cgroup.
@@ -89,7 +122,8 @@ impl Cgroup {
         self.directory.as_fd()
     }
 
-    fn set(&self, limits: &Limits) -> Outcome<()> {
+    /// Sets the limits that are given; the others stay as they are.
+    pub(crate) fn set(&self, limits: &Limits) -> Outcome<()> {
         let number = |value: Option<u64>| value.map(|value| value.to_string());
         let list = |file: &str, asked: &Option<String>, what: &str| -> Outcome<()> {
             let Some(asked) = asked.as_deref().filter(|asked| !asked.is_empty()) else {

@@ -6,7 +6,7 @@
 use std::os::fd::OwnedFd;
 
 use crate::failure::{Context, Outcome};
-use crate::sys::bpf;
+use crate::sys::bpf::{self, instruction};
 
 /// BPF_DEVCG_ACC_MKNOD, …_READ, …_WRITE.
 const MKNOD: u32 = 1;
@@ -89,14 +89,12 @@ const DEFAULTS: [Rule; 11] = {
 /// Loads the program that allows the defaults and these.
 pub(crate) fn load(extra: &[Rule]) -> Outcome<OwnedFd> {
     let rules: Vec<Rule> = DEFAULTS.iter().chain(extra).copied().collect();
-    bpf::load_device_program(&program(&rules)).context(|| "the device rules could not be loaded".to_owned())
-}
-
-/// One instruction (linux/bpf.h, `struct bpf_insn`): opcode, destination, source, jump offset, constant.
-fn instruction(opcode: u8, destination: u8, source: u8, offset: i16, constant: u32) -> u64 {
-    let [low, high] = offset.to_le_bytes();
-    let [a, b, c, d] = constant.to_le_bytes();
-    u64::from_le_bytes([opcode, (source << 4) | destination, low, high, a, b, c, d])
+    bpf::load_program(
+        bpf::BPF_PROG_TYPE_CGROUP_DEVICE,
+        bpf::BPF_CGROUP_DEVICE,
+        &program(&rules),
+    )
+    .context(|| "the device rules could not be loaded".to_owned())
 }
 
 /// The program. Registers: 2 type, 3 access, 4 major, 5 minor, 6 scratch.

@@ -9,7 +9,9 @@ use rustix::fs::{CWD, FileType, Mode, chmod, makedev, mknodat, symlink};
 use rustix::io::Errno;
 use rustix::mount::MountAttrFlags;
 
+use super::inside::Parts;
 use super::mounting::{self, attach, create};
+use super::volume::Opened;
 use crate::failure::{Context, Outcome, invalid};
 
 const NOSUID: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_NOSUID;
@@ -45,14 +47,14 @@ pub(super) fn mount_kernel() -> Outcome<()> {
     )
 }
 
-/// /dev with all that is in it. `terminals` is the container's devpts; with a console its first terminal is
-/// /dev/console too.
-pub(super) fn mount_dev(
-    spec: &ContainerSpec,
-    terminals: &OwnedFd,
-    console: bool,
-    nodes: &[Node],
-) -> Outcome<()> {
+/// /dev with all that is in it. With a console the first terminal is /dev/console too.
+pub(super) fn mount_dev(spec: &ContainerSpec, parts: &Parts<'_>, nodes: &[Node]) -> Outcome<()> {
+    let &Parts {
+        terminals,
+        console,
+        shm,
+        ..
+    } = parts;
     let settings = [("mode", Some("755")), ("size", Some("65536k"))];
     let dev = create(
         "tmpfs",
@@ -105,13 +107,15 @@ pub(super) fn mount_dev(
             "/dev/console",
         )?;
     }
-    let size = spec.shm_bytes.to_string();
-    let settings = [("mode", Some("1777")), ("size", Some(size.as_str()))];
-    put(
-        &create("tmpfs", &settings, CLOSED)?,
-        &mounting::directory(Path::new("/dev/shm"))?,
-        "/dev/shm",
-    )?;
+    let target = mounting::directory(Path::new("/dev/shm"))?;
+    match shm {
+        Some(shm) => attach(shm, &target).context(|| "mounting on /dev/shm".to_owned())?,
+        None => {
+            let size = spec.shm_bytes.to_string();
+            let settings = [("mode", Some("1777")), ("size", Some(size.as_str()))];
+            put(&create("tmpfs", &settings, CLOSED)?, &target, "/dev/shm")?;
+        }
+    }
     put(
         &create("mqueue", &[], CLOSED)?,
         &mounting::directory(Path::new("/dev/mqueue"))?,
@@ -119,18 +123,30 @@ pub(super) fn mount_dev(
     )
 }
 
-/// The mounts of the spec, parents before children.
-pub(super) fn mount_listed(mounts: &[Mount]) -> Outcome<()> {
+/// The mounts of the spec, parents before children. `volumes` are those among them, opened before the root
+/// changed, in the same order.
+pub(super) fn mount_listed(mounts: &[Mount], volumes: Vec<Opened>) -> Outcome<()> {
+    let mut volumes = volumes.into_iter();
     let mut ordered: Vec<_> = mounts
         .iter()
-        .map(|Mount::Tmpfs { target, options }| (mounting::cleaned(target), options))
+        .map(|mount| {
+            let volume = match mount {
+                Mount::Volume { .. } => volumes.next(),
+                Mount::Tmpfs { .. } => None,
+            };
+            (mounting::cleaned(mount.target()), mount, volume)
+        })
         .collect();
-    ordered.sort_by_key(|(target, _)| target.components().count());
-    for (path, options) in ordered {
+    ordered.sort_by_key(|(target, ..)| target.components().count());
+    for (path, mount, volume) in ordered {
         let name = path.display().to_string();
         let target = mounting::directory(&path)?;
         mounting::refuse_proc(&target, &name)?;
-        put(&tmpfs(options)?, &target, &name)?;
+        match (mount, volume) {
+            (Mount::Tmpfs { options, .. }, _) => put(&tmpfs(options)?, &target, &name)?,
+            (Mount::Volume { .. }, Some(volume)) => volume.put(&target, &path)?,
+            (Mount::Volume { .. }, None) => return Err(invalid(format!("{name} has no volume"))),
+        }
     }
     Ok(())
 }

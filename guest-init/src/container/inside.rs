@@ -1,7 +1,7 @@
 //! From a fresh clone to a container that is complete but for its program: runs in the child, in its new
 //! namespaces, as the guest's root.
 //!
-//! What comes from the guest (device nodes, files for /etc, our own binary) is taken by descriptor before the
+//! What comes from the guest (device nodes, volumes, files for /etc, our own binary) is taken by descriptor before the
 //! root changes. Everything after that resolves paths inside the container, where a symbolic link leads
 //! nowhere else.
 
@@ -11,13 +11,13 @@ use std::io::Write;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use protocol::ContainerSpec;
+use protocol::{ContainerSpec, Namespace};
 use rustix::fs::{CWD, FileType, Mode, OFlags, openat, stat, symlink};
 use rustix::mount::MountAttrFlags;
 
 use super::filesystems::{self, Node};
 use super::mounting;
-use super::{paths, root};
+use super::{paths, root, volume};
 use crate::boot::ETC_STAGE;
 use crate::failure::{Context, Outcome, invalid};
 use crate::sys::{ioctl, process};
@@ -31,6 +31,8 @@ pub(crate) struct Parts<'a> {
     pub(crate) terminals: &'a OwnedFd,
     /// Whether the first process has a terminal.
     pub(crate) console: bool,
+    /// The /dev/shm of the container whose IPC namespace it shares.
+    pub(crate) shm: Option<BorrowedFd<'a>>,
 }
 
 /// Builds the container around this process.
@@ -40,13 +42,14 @@ pub(crate) fn build(spec: &ContainerSpec, parts: &Parts<'_>) -> Outcome<()> {
         CString::new(format!("_ses.{}", spec.id)).map_err(|_| invalid("a NUL in the container's ID"))?;
     // A kernel without keyrings has no keys to hide.
     let _ = process::join_session_keyring(&keyring);
-    rustix::system::sethostname(spec.hostname.as_bytes())
-        .context(|| format!("sethostname {:?}", spec.hostname))?;
-    if !spec.domainname.is_empty() {
-        rustix::system::setdomainname(spec.domainname.as_bytes())
-            .context(|| format!("setdomainname {:?}", spec.domainname))?;
+    if spec.uts == Namespace::Own {
+        rustix::system::sethostname(spec.hostname.as_bytes())
+            .context(|| format!("sethostname {:?}", spec.hostname))?;
+        if !spec.domainname.is_empty() {
+            rustix::system::setdomainname(spec.domainname.as_bytes())
+                .context(|| format!("setdomainname {:?}", spec.domainname))?;
+        }
     }
-    ioctl::bring_loopback_up().context(|| "the loopback interface could not be brought up".to_owned())?;
 
     let nodes = look_up_devices(spec)?;
     let etc = stage_etc(&spec.etc_files)?;
@@ -55,16 +58,17 @@ pub(crate) fn build(spec: &ContainerSpec, parts: &Parts<'_>) -> Outcome<()> {
     } else {
         None
     };
+    let volumes = volume::open_all(&spec.mounts)?;
     root::change_into(parts.root)?;
 
     filesystems::mount_kernel()?;
-    filesystems::mount_dev(spec, parts.terminals, parts.console, &nodes)?;
+    filesystems::mount_dev(spec, parts, &nodes)?;
     for (name, mount) in &etc {
         put_file(mount, &Path::new("/etc").join(name))?;
     }
     // Where mount(8) and df(1) look; an image that has one of its own keeps it.
     let _ = symlink("/proc/mounts", "/etc/mtab");
-    filesystems::mount_listed(&spec.mounts)?;
+    filesystems::mount_listed(&spec.mounts, volumes)?;
     if let Some(init) = init {
         put_file(&init, Path::new(INIT))?;
     }

@@ -17,16 +17,16 @@ const MAX_ID: i64 = (1 << 31) - 1;
 
 /// Who a process is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Identity {
-    pub(super) uid: u32,
-    pub(super) gid: u32,
+pub(crate) struct Identity {
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
     /// Supplementary groups; the primary one is the first.
-    pub(super) groups: Vec<u32>,
-    pub(super) home: String,
+    pub(crate) groups: Vec<u32>,
+    pub(crate) home: String,
 }
 
 /// Looks up who `user` is, in the files under this process's root.
-pub(super) fn resolve(user: &str, additional_groups: &[String]) -> Outcome<Identity> {
+pub(crate) fn resolve(user: &str, additional_groups: &[String]) -> Outcome<Identity> {
     // Numbers need the files too: for the home directory and the supplementary groups.
     identify(
         user,

@@ -9,6 +9,7 @@ mod job;
 mod link;
 mod serve;
 mod streams;
+mod surroundings;
 
 use std::os::fd::{AsFd, OwnedFd};
 

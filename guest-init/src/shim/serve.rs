@@ -12,6 +12,7 @@ use rustix::io::Errno;
 use super::Launch;
 use super::job::{Job, Verdict};
 use super::streams::open_streams;
+use super::surroundings::Surroundings;
 use crate::channel::Channel;
 use crate::container::cgroup::Cgroup;
 use crate::container::device_filter::{self, Kind, Rule};
@@ -27,19 +28,18 @@ const FIRST: u64 = 0;
 const CHANNEL: u64 = u64::MAX;
 const MEMORY_EVENTS: u64 = u64::MAX - 1;
 const CGROUP_EVENTS: u64 = u64::MAX - 2;
+const RESOLVER: u64 = u64::MAX - 3;
 /// The pidfd; the verdict; then two for each link, the stream's and the local one.
 const PIDFD: u64 = 0;
 const VERDICT: u64 = 1;
 const LINKS: u64 = 2;
-
-const NAMESPACES: libc::c_int =
-    libc::CLONE_NEWPID | libc::CLONE_NEWNS | libc::CLONE_NEWUTS | libc::CLONE_NEWIPC | libc::CLONE_NEWNET;
 
 /// A container and what happens in it.
 pub(super) struct Shim {
     id: String,
     epoll: OwnedFd,
     cgroup: Cgroup,
+    surroundings: Surroundings,
     /// Holds the overlay alive until everything in it ended, so that its end is in our hands.
     root: OwnedFd,
     terminals: Terminals,
@@ -75,24 +75,36 @@ impl Shim {
                 Some(device_filter::load(&device_rules(spec)?)?)
             };
             let rules = own_rules.as_ref().unwrap_or(launch.device_rules);
-            sys::bpf::attach_device_program(cgroup.directory(), rules)
+            sys::bpf::attach_program(cgroup.directory(), rules, sys::bpf::BPF_CGROUP_DEVICE)
                 .context(|| "the device rules could not be attached".to_owned())?;
             let memory_events = cgroup.events("memory.events")?;
             let epoll = epoll::create(CreateFlags::CLOEXEC).context(|| "epoll".to_owned())?;
+            let surroundings = Surroundings::prepare(spec, cgroup.directory())?;
             let parts = inside::Parts {
                 root: root.as_fd(),
                 terminals: &terminals.mount,
                 console: matches!(spec.process.stdio, protocol::Stdio::Terminal { .. }),
+                shm: surroundings.shm(),
             };
-            let keep = [root.as_fd(), terminals.mount.as_fd()];
-            let spawned = spawn(cgroup.directory(), NAMESPACES, child_streams, &keep, || {
-                inside::build(spec, &parts)?;
-                process::execute(&spec.process, spec.init)
+            let mut keep = vec![root.as_fd(), terminals.mount.as_fd()];
+            keep.extend(surroundings.shm());
+            let spawned = surroundings.inside(|| {
+                spawn(
+                    cgroup.directory(),
+                    surroundings.new_namespaces(),
+                    child_streams,
+                    &keep,
+                    || {
+                        inside::build(spec, &parts)?;
+                        process::execute(&spec.process, spec.init)
+                    },
+                )
             })?;
             let mut shim = Self {
                 id: spec.id.clone(),
                 epoll,
                 cgroup,
+                surroundings,
                 root,
                 terminals,
                 memory_events,
@@ -105,6 +117,9 @@ impl Shim {
                 entered: false,
             };
             shim.add(Job::new(None, launch.request, spawned, links))?;
+            if let Some(resolver) = shim.surroundings.resolver() {
+                shim.watch(resolver, RESOLVER, EventFlags::IN)?;
+            }
             shim.watch(
                 &shim.memory_events,
                 MEMORY_EVENTS,
@@ -176,6 +191,7 @@ impl Shim {
                     CHANNEL => self.take_requests(channel)?,
                     MEMORY_EVENTS => self.tell_oom_kills(channel)?,
                     CGROUP_EVENTS => self.tell_frozen(channel)?,
+                    RESOLVER => self.surroundings.answer(),
                     key => self.job_event(channel, key >> 8, key & 0xff, flags)?,
                 }
             }
@@ -310,6 +326,7 @@ impl Shim {
         };
         null(&mut self.root);
         null(&mut self.terminals.mount);
+        self.surroundings.leave(&self.id);
         self.cgroup.remove();
     }
 
@@ -344,6 +361,20 @@ impl Shim {
             Request::Signal { exec, signal, .. } => self.signal(exec.as_deref(), signal).map(Some),
             Request::Resize { exec, size, .. } => self.resize(exec.as_deref(), size).map(Some),
             Request::Pause { paused, .. } => self.pause(id, paused),
+            Request::Connect {
+                attachment, tables, ..
+            } => self
+                .surroundings
+                .connect(&attachment, tables)
+                .map(|()| Some(Reply::Done)),
+            Request::Disconnect {
+                host_interface,
+                tables,
+                ..
+            } => self
+                .surroundings
+                .disconnect(&host_interface, tables)
+                .map(|()| Some(Reply::Done)),
             _ => Err(invalid("this is no request about a running container")),
         }
     }

@@ -54,22 +54,46 @@ pub(crate) fn device_mapper(control: impl AsFd, request: u32, buffer: &mut [u8])
         .map(drop)
 }
 
-/// Makes a mount read-only, with the mounts below it or alone (mount_setattr(2)). An empty path is the mount
-/// behind the descriptor itself.
-#[allow(unsafe_code, reason = "mount_setattr has no safe wrapper")]
+pub(crate) const MOUNT_ATTR_RDONLY: u64 = 1;
+pub(crate) const MOUNT_ATTR_NOSUID: u64 = 2;
+pub(crate) const MOUNT_ATTR_NODEV: u64 = 4;
+
+/// Attributes of a mount to set and to clear: `MOUNT_ATTR_…` bits.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct MountAttributes {
+    pub(crate) set: u64,
+    pub(crate) clear: u64,
+}
+
+/// Makes a mount read-only, with the mounts below it or alone. An empty path is the mount behind the descriptor
+/// itself.
 pub(crate) fn make_read_only(mount: impl AsFd, path: &CStr, recursive: bool) -> io::Result<()> {
+    let attributes = MountAttributes {
+        set: MOUNT_ATTR_RDONLY,
+        clear: 0,
+    };
+    set_mount_attributes(mount, path, recursive, attributes)
+}
+
+/// Changes a mount's attributes (mount_setattr(2)). An empty path is the mount behind the descriptor itself.
+#[allow(unsafe_code, reason = "mount_setattr has no safe wrapper")]
+pub(crate) fn set_mount_attributes(
+    mount: impl AsFd,
+    path: &CStr,
+    recursive: bool,
+    change: MountAttributes,
+) -> io::Result<()> {
     /// linux/mount.h, `struct mount_attr`.
     #[repr(C)]
-    struct MountAttributes {
+    struct Attributes {
         set: u64,
         clear: u64,
         propagation: u64,
         user_namespace: u64,
     }
-    const MOUNT_ATTR_RDONLY: u64 = 1;
-    let attributes = MountAttributes {
-        set: MOUNT_ATTR_RDONLY,
-        clear: 0,
+    let attributes = Attributes {
+        set: change.set,
+        clear: change.clear,
         propagation: 0,
         user_namespace: 0,
     };
@@ -83,7 +107,7 @@ pub(crate) fn make_read_only(mount: impl AsFd, path: &CStr, recursive: bool) -> 
             path.as_ptr(),
             flags,
             &raw const attributes,
-            size_of::<MountAttributes>(),
+            size_of::<Attributes>(),
         )
     })
     .map(drop)

@@ -5,7 +5,7 @@ use crate::world::World;
 super::scenarios![
     the_program_is_the_first_process_of_its_namespace,
     the_hostname_is_the_short_id_unless_given,
-    only_the_loopback_interface_is_there,
+    one_interface_beside_the_loopback_is_there,
     the_default_capabilities_are_dockers,
     mount_is_refused_by_default,
     the_seccomp_filter_is_on,
@@ -32,8 +32,11 @@ fn the_hostname_is_the_short_id_unless_given(world: &World) {
     );
 }
 
-fn only_the_loopback_interface_is_there(world: &World) {
-    assert_eq!(world.ok(["run", "--rm", "alpine", "ls", "/sys/class/net"]), "lo");
+fn one_interface_beside_the_loopback_is_there(world: &World) {
+    assert_eq!(
+        world.ok(["run", "--rm", "alpine", "ls", "/sys/class/net"]),
+        "eth0\nlo"
+    );
 }
 
 fn the_default_capabilities_are_dockers(world: &World) {

@@ -3,16 +3,21 @@
 mod archives;
 mod bad_host;
 mod bad_registry;
+mod clients;
 mod crash;
 mod exec;
+mod files;
 mod first_run;
 mod hostile_images;
 mod isolation;
 mod lifecycle;
 mod limits;
+mod networks;
+mod policies;
 mod streams;
 mod terminal;
 mod version;
+mod volumes;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
@@ -20,7 +25,7 @@ use std::time::Duration;
 
 use libtest_mimic::{Failed, Trial};
 
-use crate::world::{Shared, World, namespaces_are_possible};
+use crate::world::{Kind, Shared, World, namespaces_are_possible};
 
 type Scenario = (&'static str, fn(&World));
 
@@ -37,12 +42,15 @@ use scenarios;
 pub fn all(shared: &Shared) -> Vec<Trial> {
     let in_shared = [
         exec::ALL,
+        files::ALL,
         isolation::ALL,
         lifecycle::ALL,
         limits::ALL,
+        networks::ALL,
         streams::ALL,
         terminal::ALL,
         version::ALL,
+        volumes::ALL,
     ];
     let in_own = [
         archives::ALL,
@@ -51,6 +59,12 @@ pub fn all(shared: &Shared) -> Vec<Trial> {
         crash::ALL,
         first_run::ALL,
         hostile_images::ALL,
+        policies::ALL,
+        if Kind::from_environment().docker.is_some() {
+            clients::ALL
+        } else {
+            &[]
+        },
         if namespaces_are_possible() {
             bad_host::apart::ALL
         } else {

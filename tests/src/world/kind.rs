@@ -12,6 +12,8 @@ pub struct Kind {
     pub program: PathBuf,
     pub share: PathBuf,
     pub images: PathBuf,
+    /// Where the `docker` command is unpacked; `None` where it cannot be had.
+    pub docker: Option<PathBuf>,
 }
 
 impl Kind {
@@ -31,6 +33,7 @@ impl Kind {
             images: env::var_os("SAMPAN_E2E_IMAGES")
                 .map(PathBuf::from)
                 .expect("SAMPAN_E2E_IMAGES is set"),
+            docker: env::var_os("SAMPAN_E2E_DOCKER").map(PathBuf::from),
         }
     }
 

@@ -1,6 +1,7 @@
 //! What a scenario stands in: a home folder of its own, a registry, a service, and the `sampan` program.
 
 mod apart;
+mod docker;
 mod kind;
 mod output;
 mod registry;
@@ -14,6 +15,7 @@ use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 
 pub use apart::{apart, forbid_kvm, is_possible as namespaces_are_possible, mount_small};
+pub use docker::Docker;
 pub use kind::Kind;
 pub use output::Output;
 pub use registry::{Faults, Image, Registry};

@@ -22,19 +22,10 @@ pub(super) fn answer(method: &Method, segments: &[&str]) -> ApiError {
             return ApiError::new(StatusCode::SERVICE_UNAVAILABLE, NOT_A_SWARM);
         }
         ["build", ..] | ["session"] => "build images",
-        ["networks", ..] => "manage networks",
-        ["volumes", ..] => "manage volumes",
-        ["commit"] => "commit containers",
         ["auth"] => "check registry credentials",
         ["distribution", ..] => "ask registries about images",
         ["images", "search"] => "search registries",
         ["images", .., "push"] => "push images",
-        ["containers", _, "archive"] => "copy files to and from containers",
-        ["containers", _, "export"] => "export containers",
-        ["containers", _, "changes"] => "list the changed files of containers",
-        ["containers", _, "top"] => "list the processes of containers",
-        ["containers", _, "stats"] => "measure containers",
-        ["containers", _, "update"] => "update containers",
         ["containers", _, "attach", "ws"] => "attach over WebSocket",
         ["plugins", ..] => "manage plugins",
         _ => return ApiError::page_not_found(),
@@ -45,12 +36,10 @@ pub(super) fn answer(method: &Method, segments: &[&str]) -> ApiError {
     )
 }
 
-/// What to say of one network, volume or plugin: `docker inspect` asks for each kind in turn and goes on after a
+/// What to say of one plugin: `docker inspect` asks for each kind in turn and goes on after a
 /// 404 alone.
 fn missing(segments: &[&str]) -> Option<String> {
     match segments {
-        ["networks", name] => Some(format!("network {name} not found")),
-        ["volumes", name] => Some(format!("get {name}: no such volume")),
         ["plugins", name, "json"] => Some(format!("plugin {name:?} not found")),
         _ => None,
     }
@@ -72,17 +61,6 @@ mod tests {
         let error = answer(&Method::POST, &["build"]);
         assert_eq!(error.status, StatusCode::NOT_IMPLEMENTED);
         assert_eq!(error.message, "sampan cannot build images yet (POST /build)");
-    }
-
-    #[test]
-    fn a_single_network_or_volume_is_not_found() {
-        for segments in [["networks", "web"], ["volumes", "web"]] {
-            assert_eq!(answer(&Method::GET, &segments).status, StatusCode::NOT_FOUND);
-        }
-        assert_eq!(
-            answer(&Method::DELETE, &["networks", "web"]).status,
-            StatusCode::NOT_IMPLEMENTED
-        );
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use engine::Platform;
 use hyper::StatusCode;
+use serde_json::{Value, json};
 
 use super::{Call, no_content, size};
 use crate::body::{self, Response};
@@ -54,10 +55,48 @@ pub(super) async fn prune(call: Call) -> Result<Response> {
 
 /// `GET /containers/{id}/json`.
 pub(super) async fn inspect(call: Call, id: &str) -> Result<Response> {
-    Ok(body::json(
-        StatusCode::OK,
-        &call.engine.inspect_container(id).await?,
-    ))
+    let inspected = call.engine.inspect_container(id).await?;
+    let mut value = serde_json::to_value(&inspected)
+        .map_err(|error| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
+    add_old_members(&mut value);
+    Ok(body::json(StatusCode::OK, &value))
+}
+
+/// Members of `NetworkSettings` that tell of the default network alone; clients read them still.
+fn add_old_members(container: &mut Value) {
+    let Some(Value::Object(settings)) = container.get_mut("NetworkSettings") else {
+        return;
+    };
+    let bridge = settings
+        .get("Networks")
+        .and_then(|networks| networks.get("bridge"))
+        .cloned();
+    let member = |name: &str, none: Value| {
+        bridge
+            .as_ref()
+            .and_then(|bridge| bridge.get(name))
+            .cloned()
+            .unwrap_or(none)
+    };
+    let old = [
+        ("Bridge", json!("")),
+        ("HairpinMode", json!(false)),
+        ("LinkLocalIPv6Address", json!("")),
+        ("LinkLocalIPv6PrefixLen", json!(0)),
+        ("SecondaryIPAddresses", Value::Null),
+        ("SecondaryIPv6Addresses", Value::Null),
+        ("EndpointID", member("EndpointID", json!(""))),
+        ("Gateway", member("Gateway", json!(""))),
+        ("IPAddress", member("IPAddress", json!(""))),
+        ("IPPrefixLen", member("IPPrefixLen", json!(0))),
+        ("IPv6Gateway", member("IPv6Gateway", json!(""))),
+        ("GlobalIPv6Address", member("GlobalIPv6Address", json!(""))),
+        ("GlobalIPv6PrefixLen", member("GlobalIPv6PrefixLen", json!(0))),
+        ("MacAddress", member("MacAddress", json!(""))),
+    ];
+    for (name, value) in old {
+        settings.insert(name.to_owned(), value);
+    }
 }
 
 /// `POST /containers/{id}/start`.
@@ -126,4 +165,18 @@ pub(super) async fn remove(call: Call, id: &str) -> Result<Response> {
         .remove_container(id, call.query.flag("force"), call.query.flag("v"))
         .await?;
     Ok(no_content())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_networks_address_is_told_twice() {
+        let mut container =
+            json!({ "NetworkSettings": { "Networks": { "bridge": { "IPAddress": "172.17.0.2" } } } });
+        add_old_members(&mut container);
+        assert_eq!(container["NetworkSettings"]["IPAddress"], "172.17.0.2");
+        assert_eq!(container["NetworkSettings"]["Gateway"], "");
+    }
 }

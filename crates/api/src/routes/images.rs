@@ -5,7 +5,7 @@ use std::io;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use bytes::Bytes;
-use engine::{Credentials, PullEvent};
+use engine::{CommitOptions, Credentials, PullEvent};
 use futures_util::{StreamExt, TryStreamExt};
 use http_body_util::BodyDataStream;
 use hyper::StatusCode;
@@ -76,10 +76,7 @@ pub(super) async fn prune(call: Call) -> Result<Response> {
 pub(super) async fn pull(call: Call) -> Result<Response> {
     let query = &call.query;
     if query.text("fromSrc").is_some() {
-        return Err(ApiError::new(
-            StatusCode::NOT_IMPLEMENTED,
-            "sampan cannot import images yet",
-        ));
+        return import(call).await;
     }
     let image = query
         .text("fromImage")
@@ -100,6 +97,68 @@ pub(super) async fn pull(call: Call) -> Result<Response> {
         pulled.map(|()| Vec::new()).map_err(ApiError::from)
     };
     told(work, events, |event| Some(progress::pull_line(event))).await
+}
+
+/// `POST /images/create?fromSrc=-`: an image of the archive that is the request's body.
+async fn import(call: Call) -> Result<Response> {
+    let query = &call.query;
+    if query.text("fromSrc") != Some("-") {
+        return Err(ApiError::bad_request(
+            "sampan imports what the client sends: fetch the archive first, then import it from stdin",
+        ));
+    }
+    let platform = platform(&call)?;
+    let name = query.text("repo").map(|repo| with_tag(repo, query.text("tag")));
+    let (message, changes) = (
+        query.text("message").unwrap_or_default().to_owned(),
+        query.all("changes"),
+    );
+    let data = BodyDataStream::new(call.request.into_body());
+    let reader = StreamReader::new(data.map_err(io::Error::other));
+    let id = call
+        .engine
+        .import_image(
+            Box::pin(reader),
+            name.as_deref(),
+            platform.as_ref(),
+            &message,
+            &changes,
+        )
+        .await?;
+    let line = body::line(&serde_json::json!({ "status": id })).map_err(io::Error::other);
+    Ok(body::stream(
+        body::JSON,
+        futures_util::stream::once(async move { line }),
+    ))
+}
+
+/// `POST /commit`: an image of a container.
+pub(super) async fn commit(call: Call) -> Result<Response> {
+    let query = &call.query;
+    let container = query
+        .text("container")
+        .ok_or_else(|| ApiError::bad_request("missing parameter in request: container"))?
+        .to_owned();
+    let options = CommitOptions {
+        name: query.text("repo").map(|repo| with_tag(repo, query.text("tag"))),
+        comment: query.text("comment").unwrap_or_default().to_owned(),
+        author: query.text("author").unwrap_or_default().to_owned(),
+        pause: query.flag_or("pause", true),
+        changes: query.all("changes"),
+        config: None,
+    };
+    // Clients send a configuration, `null`, or nothing at all.
+    let config = match body::read_bounded(call.request).await {
+        Ok(bytes) => serde_json::from_slice(&bytes)
+            .map_err(|error| ApiError::bad_request(format!("invalid JSON: {error}")))?,
+        Err(error) if error.message.contains("EOF") => None,
+        Err(error) => return Err(error),
+    };
+    let id = call
+        .engine
+        .commit_container(&container, CommitOptions { config, ..options })
+        .await?;
+    Ok(body::json(StatusCode::CREATED, &serde_json::json!({ "Id": id })))
 }
 
 /// `name` with `tag`, which may also be a digest, unless the name has one.

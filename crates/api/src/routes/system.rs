@@ -2,7 +2,9 @@
 
 use std::io;
 
-use bollard_stubs::models::{ContainerSummary, EventMessage, EventMessageTypeEnum};
+use bollard_stubs::models::{
+    ContainerSummary, EventMessage, EventMessageTypeEnum, SystemDataUsageResponse, Volume, VolumeUsageData,
+};
 use engine::Filters;
 use hyper::header::{CACHE_CONTROL, HeaderName, HeaderValue, PRAGMA};
 use hyper::{Method, StatusCode};
@@ -67,7 +69,13 @@ pub(super) fn plugins() -> Response {
     body::json(StatusCode::OK, &serde_json::json!([]))
 }
 
-/// `GET /system/df`, in its form up to API 1.51.
+/// `POST /build/prune`: there is no build cache.
+pub(super) fn prune_build_cache() -> Response {
+    let nothing = serde_json::json!({ "CachesDeleted": null, "SpaceReclaimed": 0 });
+    body::json(StatusCode::OK, &nothing)
+}
+
+/// `GET /system/df`: its members up to API 1.51, and the summaries that came after them.
 pub(super) async fn disk_usage(call: Call) -> Result<Response> {
     #[derive(Serialize)]
     #[serde(rename_all = "PascalCase")]
@@ -75,25 +83,48 @@ pub(super) async fn disk_usage(call: Call) -> Result<Response> {
         layers_size: i64,
         images: I,
         containers: Vec<ContainerSummary>,
-        volumes: [(); 0],
+        volumes: Vec<Volume>,
         build_cache: [(); 0],
+        #[serde(flatten)]
+        summaries: SystemDataUsageResponse,
     }
-    let usage = call.engine.disk_usage().await?;
+    let summaries = call.engine.disk_usage().await?;
     let images = call.engine.list_images(true, &Filters::default()).await?;
     let containers = call
         .engine
         .list_containers(true, None, &Filters::default())
         .await?;
-    let layers_size = usage
+    let mut volumes = call
+        .engine
+        .list_volumes(&Filters::default())
+        .await?
+        .volumes
+        .unwrap_or_default();
+    for volume in &mut volumes {
+        let mounts = containers
+            .iter()
+            .flat_map(|container| container.mounts.iter().flatten());
+        let users = mounts
+            .filter(|mount| mount.name.as_deref() == Some(&volume.name))
+            .count();
+        volume.usage_data = Some(VolumeUsageData {
+            // What a volume holds is the guest's to know; -1 is Docker's "not looked at".
+            size: -1,
+            ref_count: i64::try_from(users).unwrap_or(i64::MAX),
+        });
+    }
+    let layers_size = summaries
         .image_usage
+        .as_ref()
         .and_then(|images| images.total_size)
         .unwrap_or(0);
     let usage = Usage {
         layers_size,
         images,
         containers,
-        volumes: [],
+        volumes,
         build_cache: [],
+        summaries,
     };
     Ok(body::json(StatusCode::OK, &usage))
 }

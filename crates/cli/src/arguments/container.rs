@@ -175,7 +175,43 @@ pub(crate) struct ContainerFlags {
     pub(crate) name: Option<String>,
     /// Connect a container to a network
     #[arg(long, value_name = "NETWORK", visible_alias = "net")]
-    pub(crate) network: Option<String>,
+    pub(crate) network: Vec<String>,
+    /// Add network-scoped alias for the container
+    #[arg(long, value_name = "NAME", visible_alias = "net-alias")]
+    pub(crate) network_alias: Vec<String>,
+    /// IPv4 address (e.g., 172.30.100.104)
+    #[arg(long, value_name = "IP")]
+    pub(crate) ip: Option<String>,
+    /// IPv6 address (e.g., 2001:db8::33)
+    #[arg(long, value_name = "IP")]
+    pub(crate) ip6: Option<String>,
+    /// Add link to another container
+    #[arg(long, value_name = "CONTAINER[:ALIAS]")]
+    pub(crate) link: Vec<String>,
+    /// Container MAC address (e.g., 92:d0:c6:0a:29:33)
+    #[arg(long, value_name = "MAC")]
+    pub(crate) mac_address: Option<String>,
+    /// Command to run to check health
+    #[arg(long, value_name = "COMMAND")]
+    pub(crate) health_cmd: Option<String>,
+    /// Time between running the check (ms|s|m|h) (default 30s)
+    #[arg(long, value_name = "DURATION")]
+    pub(crate) health_interval: Option<String>,
+    /// Consecutive failures needed to report unhealthy
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) health_retries: Option<i64>,
+    /// Time between running the check during the start period (ms|s|m|h) (default 5s)
+    #[arg(long, value_name = "DURATION")]
+    pub(crate) health_start_interval: Option<String>,
+    /// Start period for the container to initialize before failures count (ms|s|m|h)
+    #[arg(long, value_name = "DURATION")]
+    pub(crate) health_start_period: Option<String>,
+    /// Maximum time to allow one check to run (ms|s|m|h) (default 30s)
+    #[arg(long, value_name = "DURATION")]
+    pub(crate) health_timeout: Option<String>,
+    /// Disable any container-specified HEALTHCHECK
+    #[arg(long)]
+    pub(crate) no_healthcheck: bool,
     /// Disable OOM Killer
     #[arg(long)]
     pub(crate) oom_kill_disable: bool,
@@ -254,6 +290,9 @@ pub(crate) struct ContainerFlags {
     /// Bind mount a volume
     #[arg(short, long, value_name = "LIST")]
     pub(crate) volume: Vec<String>,
+    /// Optional volume driver for the container
+    #[arg(long, value_name = "DRIVER")]
+    pub(crate) volume_driver: Option<String>,
     /// Mount volumes from the specified container(s)
     #[arg(long, value_name = "LIST")]
     pub(crate) volumes_from: Vec<String>,

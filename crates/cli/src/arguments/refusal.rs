@@ -104,11 +104,12 @@ fn named_command(arguments: &[OsString]) -> (String, String) {
 
 /// How many arguments a command needs, in Docker's words.
 fn requirement(command: &str) -> &'static str {
+    let command = command.rsplit(' ').next().unwrap_or_default();
     match command {
         "exec" => "at least 2 arguments",
-        "rename" | "tag" => "2 arguments",
-        "logs" | "attach" | "pull" | "completion" => "1 argument",
-        "images" => "at most 1 argument",
+        "rename" | "cp" | "tag" | "connect" | "disconnect" => "2 arguments",
+        "logs" | "attach" | "pull" | "completion" | "history" | "diff" | "export" => "1 argument",
+        "images" | "ls" => "at most 1 argument",
         _ => "at least 1 argument",
     }
 }

@@ -1,14 +1,16 @@
 //! Commands about images.
 
-use std::io::{IsTerminal, Write};
-use std::path::Path;
+use std::io::IsTerminal;
 
 use bollard_stubs::models::ImageDeleteResponseItem;
+use serde_json::Value;
 use tokio_util::io::ReaderStream;
 
-use crate::arguments::{LoadArguments, PullArguments, RmiArguments, SaveArguments, TagArguments};
+use crate::arguments::{
+    CommitArguments, ImportArguments, LoadArguments, PullArguments, RmiArguments, SaveArguments, TagArguments,
+};
 use crate::client::{Client, ClientError, Target};
-use crate::commands::Several;
+use crate::commands::{Several, files};
 use crate::credentials;
 use crate::failure::{Failure, Result};
 use crate::output::line;
@@ -135,30 +137,57 @@ pub(crate) async fn save(client: &Client, arguments: SaveArguments) -> Result<()
     for image in &arguments.images {
         target = target.with("names", image);
     }
-    let mut body = client.get_stream(&target).await?;
-    match &arguments.output {
-        None => {
-            let mut stdout = std::io::stdout();
-            while let Some(bytes) = body.chunk().await? {
-                stdout.write_all(&bytes)?;
-            }
-            stdout.flush()?;
-        }
-        Some(path) => {
-            let folder = path
-                .parent()
-                .filter(|folder| !folder.as_os_str().is_empty())
-                .unwrap_or(Path::new("."));
-            let failed = |error: std::io::Error| {
-                Failure::new(format!("failed to save image: {}: {error}", path.display()))
-            };
-            // The archive takes its name only when it is whole.
-            let mut file = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
-            while let Some(bytes) = body.chunk().await? {
-                file.write_all(&bytes).map_err(failed)?;
-            }
-            file.persist(path).map_err(|error| failed(error.error))?;
-        }
+    let body = client.get_stream(&target).await?;
+    files::write_out(body, arguments.output.as_deref(), "failed to save image").await
+}
+
+/// `sampan commit`.
+pub(crate) async fn commit(client: &Client, arguments: CommitArguments) -> Result<()> {
+    let mut target = Target::new(&["commit"])
+        .with("container", &arguments.container)
+        .with_some("author", arguments.author)
+        .with_some("comment", arguments.message)
+        .with("pause", u8::from(arguments.pause));
+    if let Some(image) = &arguments.image {
+        let parts = reference::parts(image);
+        target = target
+            .with("repo", parts.repository)
+            .with("tag", parts.tag.unwrap_or("latest"));
     }
-    Ok(())
+    for change in &arguments.change {
+        target = target.with("changes", change);
+    }
+    let made: Value = client.post_json(&target, &Value::Null).await?;
+    line(made.get("Id").and_then(Value::as_str).unwrap_or_default())
+}
+
+/// `sampan import`.
+pub(crate) async fn import(client: &Client, arguments: ImportArguments) -> Result<()> {
+    let mut target = Target::new(&["images", "create"])
+        .with("fromSrc", "-")
+        .with_some("message", arguments.message)
+        .with_some("platform", arguments.platform);
+    if let Some(image) = &arguments.image {
+        let parts = reference::parts(image);
+        target = target
+            .with("repo", parts.repository)
+            .with("tag", parts.tag.unwrap_or("latest"));
+    }
+    for change in &arguments.change {
+        target = target.with("changes", change);
+    }
+    let body = if arguments.file.as_os_str() == "-" {
+        client
+            .post_archive(&target, ReaderStream::with_capacity(tokio::io::stdin(), READ))
+            .await?
+    } else {
+        let path = &arguments.file;
+        let file = tokio::fs::File::open(path)
+            .await
+            .map_err(|error| Failure::new(format!("open {}: {error}", path.display())))?;
+        client
+            .post_archive(&target, ReaderStream::with_capacity(file, READ))
+            .await?
+    };
+    progress::show(body, To::Stdout).await
 }

@@ -1,9 +1,9 @@
-//! `inspect`: containers first, then images, as Docker tries them.
+//! `inspect`: containers first, then images, networks and volumes, as Docker tries them.
 
 use hyper::StatusCode;
 use serde_json::Value;
 
-use crate::arguments::InspectArguments;
+use crate::arguments::{InspectArguments, ObjectArguments};
 use crate::client::{Client, ClientError, Target};
 use crate::failure::{Failure, Result};
 use crate::output::{line, print, tell};
@@ -42,6 +42,23 @@ pub(crate) async fn run(client: &Client, arguments: InspectArguments) -> Result<
     }
 }
 
+/// `container inspect` and `image inspect`.
+pub(crate) async fn of_kind(client: &Client, kind: &str, mut arguments: InspectArguments) -> Result<()> {
+    arguments.r#type = Some(kind.to_owned());
+    run(client, arguments).await
+}
+
+/// `volume inspect` and its like.
+pub(crate) async fn named(client: &Client, kind: &str, arguments: ObjectArguments) -> Result<()> {
+    let arguments = InspectArguments {
+        format: arguments.format,
+        size: false,
+        r#type: Some(kind.to_owned()),
+        names: arguments.names,
+    };
+    run(client, arguments).await
+}
+
 /// The format of a single object: none for JSON over many lines.
 pub(crate) fn template(format: Option<&str>) -> Result<Option<Template>> {
     let text = match format {
@@ -75,23 +92,40 @@ pub(crate) fn listed(value: &Value) -> Result<String> {
     String::from_utf8(text).map_err(|error| Failure::new(error.to_string()))
 }
 
+/// The kinds in the order in which they are tried, each with the path of one of them.
+const KINDS: [(&str, &str, bool); 4] = [
+    ("container", "containers", true),
+    ("image", "images", true),
+    ("network", "networks", false),
+    ("volume", "volumes", false),
+];
+
 async fn object(client: &Client, name: &str, arguments: &InspectArguments) -> Result<Value, String> {
-    let kind = arguments.r#type.as_deref();
+    let wanted = arguments.r#type.as_deref().filter(|kind| !kind.is_empty());
+    if let Some(kind) = wanted
+        && !KINDS.iter().any(|(known, ..)| *known == kind)
+    {
+        return Err(format!("\"{kind}\" is not a valid value for --type"));
+    }
     let mut missing = None;
-    if kind != Some("image") {
-        let target = Target::new(&["containers", name, "json"]).with_flag("size", arguments.size);
-        match client.get(&target).await {
+    for (kind, path, with_json) in KINDS {
+        if wanted.is_some_and(|wanted| wanted != kind) {
+            continue;
+        }
+        let target = if with_json {
+            Target::new(&[path, name, "json"])
+        } else {
+            Target::new(&[path, name])
+        };
+        match client
+            .get(&target.with_flag("size", arguments.size && kind == "container"))
+            .await
+        {
             Err(error) if is_missing(&error) => missing = Some(error),
             other => return other.map_err(|error| error.to_string()),
         }
     }
-    if kind != Some("container") {
-        match client.get(&Target::new(&["images", name, "json"])).await {
-            Err(error) if is_missing(&error) => missing = missing.filter(|_| kind.is_some()).or(Some(error)),
-            other => return other.map_err(|error| error.to_string()),
-        }
-    }
-    match (kind, missing) {
+    match (wanted, missing) {
         (Some(_), Some(error)) => Err(error.to_string()),
         _ => Err(format!("Error: No such object: {name}")),
     }

@@ -2,15 +2,16 @@
 
 use std::time::SystemTime;
 
-use bollard_stubs::models::{ContainerSummary, ImageSummary};
+use bollard_stubs::models::{ContainerSummary, ImageHistoryResponseItem, ImageSummary};
 
-use crate::arguments::{ImagesArguments, PsArguments};
+use crate::arguments::{HistoryArguments, ImagesArguments, PsArguments};
 use crate::client::{Client, Target};
 use crate::commands::filters;
 use crate::failure::Result;
 use crate::format::{
-    CONTAINER_HEADER, DEFAULT_CONTAINERS, DEFAULT_IMAGES, DEFAULT_IMAGES_WITH_DIGEST, IMAGE_HEADER, Listing,
-    container_row, image_rows,
+    CONTAINER_HEADER, DEFAULT_CONTAINERS, DEFAULT_HISTORY, DEFAULT_HISTORY_EXACT, DEFAULT_IMAGES,
+    DEFAULT_IMAGES_WITH_DIGEST, HISTORY_HEADER, IMAGE_HEADER, Listing, container_row, history_row,
+    image_rows,
 };
 use crate::output::print;
 
@@ -89,4 +90,27 @@ fn unique_lines(text: &str) -> String {
     let mut seen = std::collections::HashSet::new();
     let lines = text.lines().filter(|line| seen.insert(*line));
     lines.map(|line| format!("{line}\n")).collect()
+}
+
+/// `sampan history`.
+pub(crate) async fn history(client: &Client, arguments: HistoryArguments) -> Result<()> {
+    let format = if arguments.quiet && arguments.format.is_none() {
+        Some(QUIET)
+    } else {
+        arguments.format.as_deref()
+    };
+    let default = if arguments.human {
+        DEFAULT_HISTORY
+    } else {
+        DEFAULT_HISTORY_EXACT
+    };
+    let listing = Listing::new(format, default)?;
+    let steps: Vec<ImageHistoryResponseItem> = client
+        .get(&Target::new(&["images", &arguments.image, "history"]))
+        .await?;
+    let now = SystemTime::now();
+    let rows = steps
+        .iter()
+        .map(|step| history_row(step, arguments.no_trunc, arguments.human, now));
+    print(&listing.render(HISTORY_HEADER, rows)?)
 }

@@ -16,6 +16,11 @@ pub(crate) const LIST: Columns = Columns {
     least: 10,
     padding: 3,
 };
+/// Docker's `top`.
+pub(crate) const TOP: Columns = Columns {
+    least: 20,
+    padding: 1,
+};
 /// Docker's `version`.
 pub(crate) const VERSION: Columns = Columns {
     least: 20,

@@ -6,11 +6,12 @@ use bollard_stubs::models::{ContainerCreateBody, ContainerCreateResponse};
 use protocol::Architecture;
 use store::{Image, Platform};
 
-use super::{Container, resolve, validate};
+use super::resolve::Resolved;
+use super::{Container, mounts, resolve, validate};
 use crate::engine::{Engine, Inner};
 use crate::error::{EngineError, Result};
 use crate::record::{Record, RunState};
-use crate::{names, time};
+use crate::{names, network, time};
 
 impl Engine {
     /// Creates a container and returns once its record is on disk. An image that is not there is
@@ -48,8 +49,29 @@ impl Inner {
         let image = self.find_image(&wanted, platform).await?;
         let architecture = architecture_of(&image, &wanted)?;
         let id = names::new_id()?;
+        let wanted = mounts::wanted(&body, &image.config.volumes, |container| {
+            let container = self.registry.find(container)?;
+            Ok(container.with_record(|record| record.volumes.clone()))
+        })?;
+        let networks = network::resolve_endpoints(&body)?;
         let resolved = resolve::resolve(&id, body, &image.config)?;
-        let name = self.registry.reserve(name, &id)?;
+        let resolved = self.resolve_namespaces(resolved)?;
+        // An unnamed volume of a container that is not promised is not either.
+        let promised = !resolved.host_config.auto_remove.unwrap_or(false);
+        let volumes_held = if wanted.is_empty() {
+            None
+        } else {
+            Some(self.volumes.transition.lock().await)
+        };
+        let volumes = self.take_volumes(wanted, architecture, promised).await?;
+        let name = match self.registry.reserve(name, &id) {
+            Ok(name) => name,
+            Err(error) => {
+                drop(volumes_held);
+                self.drop_anonymous_volumes(&volumes).await;
+                return Err(error);
+            }
+        };
         let record = Record {
             id: id.clone(),
             name: name.clone(),
@@ -62,6 +84,9 @@ impl Inner {
             host_config: resolved.host_config,
             state: RunState::default(),
             ran: false,
+            networks,
+            restart_count: 0,
+            volumes,
         };
         // A container that goes away with its run goes away with the service too, so nobody is promised its
         // record.
@@ -74,16 +99,32 @@ impl Inner {
             }
         };
         if let Err(error) = written {
+            drop(volumes_held);
+            self.drop_anonymous_volumes(&record.volumes).await;
             self.registry.release(&name, &id);
             return Err(error);
         }
         let container = Arc::new(Container::new(record, &self.containers_folder()));
         self.registry.insert(container.clone());
+        drop(volumes_held);
         self.container_event(&container, "create", []);
         Ok(ContainerCreateResponse {
             id,
             warnings: resolved.warnings,
         })
+    }
+}
+
+impl Inner {
+    /// Containers whose namespaces are to be shared are remembered by their IDs, whatever they are called later.
+    fn resolve_namespaces(&self, mut resolved: Resolved) -> Result<Resolved> {
+        let host = &mut resolved.host_config;
+        for mode in [&mut host.network_mode, &mut host.pid_mode, &mut host.ipc_mode] {
+            if let Some(name) = mode.as_deref().and_then(|mode| mode.strip_prefix("container:")) {
+                *mode = Some(format!("container:{}", self.registry.find(name)?.id));
+            }
+        }
+        Ok(resolved)
     }
 }
 

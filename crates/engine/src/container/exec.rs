@@ -93,6 +93,11 @@ impl Execs {
         }
     }
 
+    /// The exit code of an exec that ended.
+    pub(crate) fn exit_code(&self, id: &str) -> Option<i64> {
+        self.find(id).ok()?.state.locked().exit_code
+    }
+
     /// Forgets the execs of a container that is removed.
     pub(crate) fn forget_container(&self, container: &str) {
         self.tables
@@ -126,25 +131,7 @@ impl Engine {
     /// Prepares an exec in a running container and returns its ID.
     pub async fn create_exec(&self, container: &str, config: ExecConfig) -> Result<String> {
         let container = self.inner.registry.find(container)?;
-        let command = config.cmd.clone().unwrap_or_default();
-        if command.is_empty() {
-            return Err(EngineError::BadRequest("No exec command specified".to_owned()));
-        }
-        validate::exec(&config)?;
-        container.executable()?;
-        let id = names::new_id()?;
-        self.inner.execs.insert(Arc::new(Exec {
-            id: id.clone(),
-            container: container.clone(),
-            config,
-            hub: Arc::default(),
-            stdin: Arc::default(),
-            state: Mutex::default(),
-        }));
-        let action = format!("exec_create: {}", command.join(" "));
-        self.inner
-            .container_event(&container, &action, [("execID".to_owned(), id.clone())]);
-        Ok(id)
+        self.inner.new_exec(&container, config)
     }
 
     /// Starts an exec and attaches to it; `None` when detached. A program that cannot be executed is told on
@@ -156,9 +143,8 @@ impl Engine {
         tty: bool,
         size: Option<TerminalSize>,
     ) -> Result<Option<Attached>> {
-        let exec = self.inner.execs.find(id)?;
-        let inner = self.inner.clone();
-        self.complete(async move { inner.start_exec(exec, detach, tty, size).await })
+        let (inner, id) = (self.inner.clone(), id.to_owned());
+        self.complete(async move { inner.start_exec_by_id(&id, detach, tty, size).await })
             .await
     }
 
@@ -212,6 +198,10 @@ impl Container {
     /// Whether more processes can be started in it now.
     fn executable(&self) -> Result<Arc<Guest>> {
         match self.with_record(|record| record.state.phase) {
+            Phase::Restarting => Err(EngineError::Conflict(format!(
+                "Container {} is restarting, wait until the container is running",
+                self.id
+            ))),
             Phase::Paused => Err(EngineError::ExecPaused(self.id.clone())),
             Phase::Running => self
                 .guest()
@@ -222,6 +212,40 @@ impl Container {
 }
 
 impl Inner {
+    /// Prepares an exec and returns its ID.
+    pub(crate) fn new_exec(&self, container: &Arc<Container>, config: ExecConfig) -> Result<String> {
+        let command = config.cmd.clone().unwrap_or_default();
+        if command.is_empty() {
+            return Err(EngineError::BadRequest("No exec command specified".to_owned()));
+        }
+        validate::exec(&config)?;
+        container.executable()?;
+        let id = names::new_id()?;
+        self.execs.insert(Arc::new(Exec {
+            id: id.clone(),
+            container: container.clone(),
+            config,
+            hub: Arc::default(),
+            stdin: Arc::default(),
+            state: Mutex::default(),
+        }));
+        let action = format!("exec_create: {}", command.join(" "));
+        self.container_event(container, &action, [("execID".to_owned(), id.clone())]);
+        Ok(id)
+    }
+
+    /// Starts an exec; `None` when detached.
+    pub(crate) async fn start_exec_by_id(
+        self: &Arc<Self>,
+        id: &str,
+        detach: bool,
+        tty: bool,
+        size: Option<TerminalSize>,
+    ) -> Result<Option<Attached>> {
+        let exec = self.execs.find(id)?;
+        self.clone().start_exec(exec, detach, tty, size).await
+    }
+
     async fn start_exec(
         self: Arc<Self>,
         exec: Arc<Exec>,

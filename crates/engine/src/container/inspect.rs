@@ -3,13 +3,14 @@
 use std::collections::HashMap;
 
 use bollard_stubs::models::{
-    ContainerInspectResponse, ContainerState, ContainerStateStatusEnum, DriverData, EndpointSettings,
-    MountPoint, NetworkSettings, PortMap,
+    ContainerInspectResponse, ContainerState, ContainerStateStatusEnum, DriverData, EndpointSettings, Health,
+    NetworkSettings, PortMap,
 };
 
-use super::Container;
+use super::{Container, mounts};
 use crate::engine::{Engine, Inner};
 use crate::error::Result;
+use crate::network::{self, Endpoint, Networks};
 use crate::record::{Phase, Record};
 use crate::time;
 
@@ -25,7 +26,6 @@ impl Inner {
     fn inspect(&self, container: &Container) -> ContainerInspectResponse {
         let record = container.record();
         let execs = self.execs.running_of(&record.id);
-        let network = record.host_config.network_mode.clone().unwrap_or_default();
         let running = record.state.phase.is_running();
         let ports: PortMap = if running {
             record
@@ -44,14 +44,14 @@ impl Inner {
             created: Some(time::rfc3339(record.created)),
             path: Some(record.path.clone()),
             args: Some(record.args.clone()),
-            state: Some(state(&record)),
+            state: Some(state(&record, container.health())),
             image: Some(record.image_id.clone()),
             resolv_conf_path: Some(String::new()),
             hostname_path: Some(String::new()),
             hosts_path: Some(String::new()),
             log_path: Some(container.log.path().display().to_string()),
             name: Some(format!("/{}", record.name)),
-            restart_count: Some(0),
+            restart_count: Some(record.restart_count),
             driver: Some("overlayfs".to_owned()),
             platform: Some("linux".to_owned()),
             image_manifest_descriptor: None,
@@ -66,12 +66,12 @@ impl Inner {
             storage: None,
             size_rw: None,
             size_root_fs: None,
-            mounts: Some(mounts(&record)),
+            mounts: Some(mounts::points(&record, |name| self.volumes.place(name))),
             network_settings: Some(NetworkSettings {
                 sandbox_id: Some(String::new()),
                 sandbox_key: Some(String::new()),
                 ports: Some(ports),
-                networks: Some(HashMap::from([(network, EndpointSettings::default())])),
+                networks: Some(container.endpoints(&self.networks, &record)),
             }),
             config: Some(record.config),
             host_config: Some(record.host_config),
@@ -79,19 +79,39 @@ impl Inner {
     }
 }
 
-fn state(record: &Record) -> ContainerState {
+impl Container {
+    /// Its part of each of its networks.
+    pub(super) fn endpoints(
+        &self,
+        networks: &Networks,
+        record: &Record,
+    ) -> HashMap<String, EndpointSettings> {
+        let view = |(name, endpoint): (&String, &Endpoint)| {
+            let id = networks.find(&endpoint.network).map(|network| network.id);
+            let active = id.ok().and_then(|id| self.active_on(&id));
+            (
+                name.clone(),
+                network::settings(networks, endpoint, active.as_ref()),
+            )
+        };
+        record.networks.iter().map(view).collect()
+    }
+}
+
+fn state(record: &Record, health: Option<Health>) -> ContainerState {
     let state = &record.state;
     ContainerState {
         status: Some(match state.phase {
             Phase::Created => ContainerStateStatusEnum::CREATED,
             Phase::Running => ContainerStateStatusEnum::RUNNING,
             Phase::Paused => ContainerStateStatusEnum::PAUSED,
+            Phase::Restarting => ContainerStateStatusEnum::RESTARTING,
             Phase::Exited => ContainerStateStatusEnum::EXITED,
             Phase::Dead => ContainerStateStatusEnum::DEAD,
         }),
-        running: Some(state.phase.is_running()),
+        running: Some(state.phase.is_active()),
         paused: Some(state.phase == Phase::Paused),
-        restarting: Some(false),
+        restarting: Some(state.phase == Phase::Restarting),
         oom_killed: Some(state.oom_killed),
         dead: Some(state.phase == Phase::Dead),
         pid: Some(i64::from(state.pid)),
@@ -99,26 +119,6 @@ fn state(record: &Record) -> ContainerState {
         error: Some(state.error.clone()),
         started_at: Some(time::rfc3339_or_zero(state.started)),
         finished_at: Some(time::rfc3339_or_zero(state.finished)),
-        health: None,
+        health,
     }
-}
-
-fn mounts(record: &Record) -> Vec<MountPoint> {
-    // Docker lists `--mount type=tmpfs` here and not `--tmpfs`.
-    record
-        .host_config
-        .mounts
-        .iter()
-        .flatten()
-        .map(|mount| MountPoint {
-            typ: Some("tmpfs".to_owned()),
-            name: None,
-            source: Some(String::new()),
-            destination: mount.target.clone(),
-            driver: None,
-            mode: Some(String::new()),
-            rw: Some(!mount.read_only.unwrap_or(false)),
-            propagation: Some(String::new()),
-        })
-        .collect()
 }

@@ -3,8 +3,9 @@
 
 use std::sync::Arc;
 
-use protocol::{FailureKind, Request, WindowSize};
+use protocol::{FailureKind, Namespace, Request, WindowSize};
 
+use super::spec::Surroundings;
 use super::stdio::{self, Carried, Ends, Wanted};
 use super::{Container, spec};
 use crate::engine::Inner;
@@ -38,6 +39,7 @@ impl Inner {
             .clone();
         let launched = self.try_launch(container, &machine).await;
         if let Err(error) = &launched {
+            self.unwire(container, machine.running().as_deref());
             let exit_code = match error {
                 EngineError::StartFailed { state_code, .. } => *state_code,
                 _ => START_FAILED,
@@ -81,7 +83,14 @@ impl Inner {
             EngineError::Internal(format!("image {} cannot be used: {message}", record.image_name()))
         })?;
         let kernel = spec::kernel_version(&guest.hello.kernel_release);
-        let spec = spec::container(&record, kernel, layers, stdio)?;
+        let surroundings = Surroundings {
+            volumes: self.volume_mounts(&record)?,
+            wiring: self.wire(container, &record, &guest)?,
+            pid: self.namespace(record.host_config.pid_mode.as_deref(), "PID namespace")?,
+            ipc: self.namespace(record.host_config.ipc_mode.as_deref(), "IPC namespace")?,
+            uts: self.namespace(record.host_config.uts_mode.as_deref(), "UTS namespace")?,
+        };
+        let spec = spec::container(&record, kernel, layers, surroundings, stdio)?;
         let key = ProcessKey {
             container: record.id.clone(),
             exec: None,
@@ -138,6 +147,20 @@ impl Inner {
                 Err(guest_error(error, &guest, machine).await)
             }
         }
+    }
+}
+
+impl Inner {
+    /// The namespace of a mode such as `container:ID`.
+    fn namespace(&self, mode: Option<&str>, what: &str) -> Result<Namespace> {
+        Ok(match mode {
+            Some("host") => Namespace::Machine,
+            Some(mode) => match mode.strip_prefix("container:") {
+                Some(id) => Namespace::Container(self.running(id, what)?.id.clone()),
+                None => Namespace::Own,
+            },
+            None => Namespace::Own,
+        })
     }
 }
 

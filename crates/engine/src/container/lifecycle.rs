@@ -78,6 +78,13 @@ impl Engine {
                 name: name.clone(),
                 cause: Box::new(cause),
             };
+            // What the user kills, whatever the signal, is not started again.
+            if container.with_record(|record| record.state.phase.is_active()) {
+                inner.stopped_by_user(&container);
+            }
+            if inner.cancel_restart(&container) {
+                return Ok(());
+            }
             if number == signal::SIGKILL {
                 inner.kill(&container).await.map_err(failed)
             } else {
@@ -180,7 +187,7 @@ impl Inner {
         container.update(&self.state, change)?.on_disk().await
     }
 
-    async fn freeze(&self, container: &Arc<Container>, paused: bool) -> Result<()> {
+    pub(crate) async fn freeze(&self, container: &Arc<Container>, paused: bool) -> Result<()> {
         let guest = container
             .guest()
             .ok_or_else(|| EngineError::NotRunning(container.id.clone()))?;
@@ -222,6 +229,17 @@ impl Inner {
         Ok(())
     }
 
+    /// Notes that the run ends by the user's wish: no policy starts the container again.
+    fn stopped_by_user(&self, container: &Container) {
+        container.update_unasked(&self.state, |record| record.state.stopped_by_user = true);
+    }
+
+    /// Kills a container that no policy is to start again.
+    pub(crate) async fn kill_for_good(&self, container: &Arc<Container>) -> Result<()> {
+        self.stopped_by_user(container);
+        self.kill(container).await
+    }
+
     /// Sends SIGKILL and waits until the container stopped.
     pub(crate) async fn kill(&self, container: &Arc<Container>) -> Result<()> {
         let exit = container.wait(WaitCondition::NotRunning);
@@ -255,8 +273,13 @@ impl Inner {
                 timeout.or(record.config.stop_timeout).unwrap_or(GRACE),
             )
         });
-        if !phase.is_running() {
+        if !phase.is_active() {
             return Err(EngineError::NotModified);
+        }
+        self.stopped_by_user(container);
+        if self.cancel_restart(container) {
+            self.container_event(container, "stop", []);
+            return Ok(());
         }
         match self.signal(container, signal).await {
             Ok(()) => {}

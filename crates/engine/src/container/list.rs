@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use bollard_stubs::models::{
     ContainerSummary, ContainerSummaryHostConfig, ContainerSummaryNetworkSettings, ContainerSummaryStateEnum,
-    EndpointSettings, PortSummary, PortSummaryTypeEnum,
+    EndpointSettings, HealthStatusEnum, MountPoint, PortSummary, PortSummaryTypeEnum,
 };
 
+use super::{Container, mounts};
 use crate::engine::{Engine, Inner};
 use crate::error::{EngineError, Result};
 use crate::filters::Filters;
@@ -51,13 +52,13 @@ impl Engine {
     ) -> Result<Vec<ContainerSummary>> {
         let inner = self.inner.clone();
         let query = Query::new(&inner, all, limit, filters).await?;
-        let mut records: Vec<Record> = inner
+        let mut records: Vec<(Record, Arc<Container>)> = inner
             .registry
             .all()
             .into_iter()
-            .map(|container| container.record())
+            .map(|container| (container.record(), container))
             .collect();
-        records.sort_by(|first, second| {
+        records.sort_by(|(first, _), (second, _)| {
             second
                 .created
                 .cmp(&first.created)
@@ -67,9 +68,14 @@ impl Engine {
         let now = time::now();
         Ok(records
             .into_iter()
-            .filter(|record| query.accepts(record))
+            .filter(|(record, container)| query.accepts(record, container.health_status()))
             .take(query.limit)
-            .map(|record| summary(record, &tags, now))
+            .map(|(record, container)| {
+                let networks = container.endpoints(&inner.networks, &record);
+                let health = container.health_status();
+                let mounts = mounts::points(&record, |name| inner.volumes.place(name));
+                summary(record, health, (mounts, networks), &tags, now)
+            })
             .collect())
     }
 }
@@ -86,6 +92,8 @@ struct Query {
     since: Option<i64>,
     /// Image IDs; `None` where ancestors are not asked for.
     ancestors: Option<Vec<String>>,
+    /// Names and IDs of all networks, where these are asked for.
+    networks: Vec<(String, String)>,
 }
 
 impl Query {
@@ -143,15 +151,19 @@ impl Query {
             before,
             since,
             ancestors,
+            networks: if filters.has("network") {
+                inner.networks.names()
+            } else {
+                Vec::new()
+            },
         })
     }
 
-    fn accepts(&self, record: &Record) -> bool {
+    fn accepts(&self, record: &Record, health: HealthStatusEnum) -> bool {
         let filters = &self.filters;
         let phase = record.state.phase;
         let label = |name: &str| record.config.labels.as_ref()?.get(name).map(String::as_str);
-        let network = record.host_config.network_mode.as_deref().unwrap_or_default();
-        (self.all || phase.is_running())
+        (self.all || phase.is_active())
             && filters.any("name", |wanted| name_matches(&record.name, wanted))
             && filters.any("id", |wanted| record.id.contains(wanted))
             && filters.labels_match("label", label)
@@ -164,11 +176,25 @@ impl Query {
                 ids.iter()
                     .any(|id| *id == record.image_id || *id == record.image_name())
             })
-            && filters.any("network", |wanted| wanted == network)
-            && filters.any("health", |wanted| wanted == "none")
+            && filters.any("network", |wanted| {
+                record.networks.keys().any(|name| name == wanted)
+                    || self.networks.iter().any(|(name, id)| {
+                        id.starts_with(wanted)
+                            && record
+                                .networks
+                                .values()
+                                .any(|endpoint| endpoint.network == *name || endpoint.network == *id)
+                    })
+            })
+            && filters.any("health", |wanted| wanted == health.to_string())
             && filters.any("expose", |wanted| exposes(record, wanted))
             && filters.any("publish", |_| false)
-            && filters.any("volume", |_| false)
+            && filters.any("volume", |wanted| {
+                record
+                    .volumes
+                    .iter()
+                    .any(|volume| volume.name == wanted || volume.target == wanted)
+            })
             && filters.any("is-task", |wanted| wanted == "false")
     }
 }
@@ -207,7 +233,13 @@ fn exposes(record: &Record, wanted: &str) -> bool {
         .any(|port| *port == wanted)
 }
 
-fn summary(record: Record, tags: &HashMap<String, String>, now: i64) -> ContainerSummary {
+fn summary(
+    record: Record,
+    health: HealthStatusEnum,
+    (mounts, networks): (Vec<MountPoint>, HashMap<String, EndpointSettings>),
+    tags: &HashMap<String, String>,
+    now: i64,
+) -> ContainerSummary {
     // A name that means another image by now is told as the image's ID.
     let image = match tags.get(record.image_name()) {
         Some(id) if *id != record.image_id => record.image_id.clone(),
@@ -229,18 +261,19 @@ fn summary(record: Record, tags: &HashMap<String, String>, now: i64) -> Containe
             Phase::Created => ContainerSummaryStateEnum::CREATED,
             Phase::Running => ContainerSummaryStateEnum::RUNNING,
             Phase::Paused => ContainerSummaryStateEnum::PAUSED,
+            Phase::Restarting => ContainerSummaryStateEnum::RESTARTING,
             Phase::Exited => ContainerSummaryStateEnum::EXITED,
             Phase::Dead => ContainerSummaryStateEnum::DEAD,
         }),
-        status: Some(record.state.status(now)),
+        status: Some(record.state.status(health, now)),
         host_config: Some(ContainerSummaryHostConfig {
-            network_mode: Some(network.clone()),
+            network_mode: Some(network),
             annotations: None,
         }),
         network_settings: Some(ContainerSummaryNetworkSettings {
-            networks: Some(HashMap::from([(network, EndpointSettings::default())])),
+            networks: Some(networks),
         }),
-        mounts: Some(Vec::new()),
+        mounts: Some(mounts),
         health: None,
         labels: Some(record.config.labels.unwrap_or_default()),
         id: Some(record.id),
@@ -294,6 +327,7 @@ mod tests {
             before: None,
             since: None,
             ancestors: None,
+            networks: Vec::new(),
         }
     }
 
@@ -316,15 +350,18 @@ mod tests {
     #[case(r#"{"label":["x"]}"#, false)]
     #[case(r#"{"publish":["80"]}"#, false)]
     fn a_filter_takes_or_leaves(#[case] filter: &str, #[case] taken: bool) {
-        assert_eq!(query(true, filter).accepts(&exited(1)), taken);
+        assert_eq!(
+            query(true, filter).accepts(&exited(1), HealthStatusEnum::NONE),
+            taken
+        );
     }
 
     #[test]
     fn without_all_only_running_ones_are_listed() {
-        assert!(!query(false, "").accepts(&exited(0)));
+        assert!(!query(false, "").accepts(&exited(0), HealthStatusEnum::NONE));
         let mut running = record("r");
         running.state.phase = Phase::Paused;
-        assert!(query(false, "").accepts(&running));
+        assert!(query(false, "").accepts(&running, HealthStatusEnum::NONE));
     }
 
     #[test]
@@ -332,8 +369,30 @@ mod tests {
         let mut record = record("a");
         record.config.image = Some("alpine".to_owned());
         let moved = HashMap::from([("alpine".to_owned(), "sha256:11".to_owned())]);
-        assert_eq!(summary(record.clone(), &moved, 0).image.unwrap(), "sha256:00");
-        assert_eq!(summary(record, &HashMap::new(), 0).image.unwrap(), "alpine");
+        assert_eq!(
+            summary(
+                record.clone(),
+                HealthStatusEnum::NONE,
+                Default::default(),
+                &moved,
+                0
+            )
+            .image
+            .unwrap(),
+            "sha256:00"
+        );
+        assert_eq!(
+            summary(
+                record,
+                HealthStatusEnum::NONE,
+                Default::default(),
+                &HashMap::new(),
+                0
+            )
+            .image
+            .unwrap(),
+            "alpine"
+        );
     }
 
     #[test]
@@ -352,7 +411,7 @@ mod tests {
             let one = query(true, &format!(r#"{{"name":["{name}"]}}"#));
             let two = query(true, &format!(r#"{{"name":["{name}"],"exited":["{wanted}"]}}"#));
             let record = exited(code);
-            prop_assert!(!two.accepts(&record) || one.accepts(&record));
+            prop_assert!(!two.accepts(&record, HealthStatusEnum::NONE) || one.accepts(&record, HealthStatusEnum::NONE));
         }
     }
 }

@@ -15,12 +15,11 @@ use crate::time;
 
 impl Engine {
     /// Removes a container; a running one only with `force`, which kills it. Returns once the name can be
-    /// used again. `volumes` is for anonymous volumes, of which there are none yet.
+    /// used again. With `volumes` its anonymous volumes go too.
     pub async fn remove_container(&self, id: &str, force: bool, volumes: bool) -> Result<()> {
-        let _ = volumes;
         let container = self.inner.registry.find(id)?;
         let inner = self.inner.clone();
-        self.complete(async move { inner.remove(&container, force).await })
+        self.complete(async move { inner.remove(&container, force, volumes).await })
             .await
     }
 
@@ -42,12 +41,12 @@ impl Engine {
             for container in inner.registry.all() {
                 let wanted = container.with_record(|record| {
                     let label = |name: &str| record.config.labels.as_ref()?.get(name).map(String::as_str);
-                    !record.state.phase.is_running()
+                    !record.state.phase.is_active()
                         && until.is_none_or(|until| record.created < until)
                         && filters.labels_match("label", label)
                         && (!filters.has("label!") || !filters.labels_match("label!", label))
                 });
-                if wanted && inner.remove(&container, false).await.is_ok() {
+                if wanted && inner.remove(&container, false, false).await.is_ok() {
                     deleted.push(container.id.clone());
                 }
             }
@@ -90,7 +89,7 @@ impl Drop for Removing<'_> {
 
 impl Inner {
     /// Removes a container, killing it first with `force`.
-    pub(crate) async fn remove(&self, container: &Arc<Container>, force: bool) -> Result<()> {
+    pub(crate) async fn remove(&self, container: &Arc<Container>, force: bool, volumes: bool) -> Result<()> {
         let name = container.with_record(|record| record.name.clone());
         if container.removing.swap(true, Ordering::AcqRel) {
             return Err(EngineError::RemovalInProgress(name));
@@ -102,7 +101,7 @@ impl Inner {
         // A start that is under way has an outcome first.
         drop(container.transition.lock().await);
         match container.with_record(|record| record.state.phase) {
-            phase if phase.is_running() && !force => {
+            phase if phase.is_active() && !force => {
                 let advice = match phase {
                     Phase::Paused => "unpause and then stop the container before removing or force remove",
                     _ => "stop the container before removing or force remove",
@@ -113,14 +112,20 @@ impl Inner {
                     advice,
                 });
             }
-            phase if phase.is_running() => match self.kill(container).await {
+            Phase::Restarting => drop(self.cancel_restart(container)),
+            phase if phase.is_running() => match self.kill_for_good(container).await {
                 Ok(()) | Err(EngineError::NotRunning(_)) => {}
                 Err(error) => return Err(error),
             },
             _ => {}
         }
         let _transition = container.transition.lock().await;
-        self.forget(container).await
+        self.forget(container).await?;
+        if volumes {
+            self.drop_anonymous_volumes(&container.with_record(|record| record.volumes.clone()))
+                .await;
+        }
+        Ok(())
     }
 
     /// Takes a container that does not run out of the records, the guest and the disk. The caller holds its
@@ -128,9 +133,9 @@ impl Inner {
     async fn forget(&self, container: &Arc<Container>) -> Result<()> {
         // A container that goes away with its run is thrown out when the service opens, should this be lost.
         if container.with_record(Record::auto_remove) {
-            self.state.delete_lazily(&container.id)?;
+            self.state.delete_lazily::<Record>(&container.id)?;
         } else {
-            self.state.delete(&container.id)?.on_disk().await?;
+            self.state.delete::<Record>(&container.id)?.on_disk().await?;
         }
         self.registry.remove(&container.id);
         let (architecture, ran, name) =

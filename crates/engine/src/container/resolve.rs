@@ -7,6 +7,7 @@ use bollard_stubs::models::{
 };
 use store::ImageConfig;
 
+use super::health;
 use crate::error::{EngineError, Result};
 use crate::names;
 
@@ -51,7 +52,6 @@ pub(crate) struct Resolved {
 
 /// Merges a valid request over the image's config.
 pub(crate) fn resolve(id: &str, body: ContainerCreateBody, image: &ImageConfig) -> Result<Resolved> {
-    let mut warnings = Vec::new();
     let filled = |list: Option<Vec<String>>| list.filter(|list| !list.is_empty());
     let text = |given: Option<String>, default: &str| {
         given
@@ -92,25 +92,11 @@ pub(crate) fn resolve(id: &str, body: ContainerCreateBody, image: &ImageConfig) 
     ports.extend(image.exposed_ports.iter().cloned());
     ports.sort();
     ports.dedup();
-    if !image.volumes.is_empty() {
-        warnings.push(format!(
-            "the image declares volumes ({}): sampan keeps them in the container's own writable layer, and they go with it",
-            image.volumes.join(", ")
-        ));
-    }
-    let healthcheck = body
-        .healthcheck
-        .or_else(|| image.healthcheck.as_ref().map(health));
-    if healthcheck.as_ref().is_some_and(|check| {
-        check
-            .test
-            .as_ref()
-            .is_some_and(|test| test.first().is_some_and(|kind| kind != "NONE"))
-    }) {
-        warnings.push(
-            "the health check is recorded and not run: sampan does not support health checks yet".to_owned(),
-        );
-    }
+    let mut volumes = body.volumes.unwrap_or_default();
+    volumes.extend(image.volumes.iter().cloned());
+    volumes.sort();
+    volumes.dedup();
+    let healthcheck = health::merged(body.healthcheck, image.healthcheck.as_ref().map(health_of));
     let config = ContainerConfig {
         hostname: Some(text(body.hostname, names::short(id))),
         domainname: Some(body.domainname.unwrap_or_default()),
@@ -127,7 +113,7 @@ pub(crate) fn resolve(id: &str, body: ContainerCreateBody, image: &ImageConfig) 
         healthcheck,
         args_escaped: None,
         image: body.image,
-        volumes: Some(image.volumes.clone()).filter(|volumes| !volumes.is_empty()),
+        volumes: Some(volumes).filter(|volumes| !volumes.is_empty()),
         working_dir: Some(text(body.working_dir, &image.working_dir)),
         entrypoint,
         network_disabled: body.network_disabled.filter(|disabled| *disabled),
@@ -145,11 +131,11 @@ pub(crate) fn resolve(id: &str, body: ContainerCreateBody, image: &ImageConfig) 
         args,
         config,
         host_config: host(body.host_config.unwrap_or_default()),
-        warnings,
+        warnings: Vec::new(),
     })
 }
 
-fn health(check: &store::Healthcheck) -> HealthConfig {
+fn health_of(check: &store::Healthcheck) -> HealthConfig {
     HealthConfig {
         test: Some(check.test.clone()),
         interval: Some(check.interval),
@@ -311,19 +297,19 @@ mod tests {
     }
 
     #[test]
-    fn declared_volumes_and_health_checks_are_told_about() {
+    fn volumes_and_health_checks_come_from_the_image_too() {
         let mut image = image(None, Some("ls"));
         image.volumes = vec!["/data".to_owned()];
         image.healthcheck = Some(store::Healthcheck {
             test: vec!["CMD".to_owned()],
             ..Default::default()
         });
-        let warnings = resolve("id", ContainerCreateBody::default(), &image)
-            .unwrap()
-            .warnings;
-        assert!(
-            warnings[0].contains("/data") && warnings[1].contains("health"),
-            "{warnings:?}"
-        );
+        let body = ContainerCreateBody {
+            volumes: Some(vec!["/cache".to_owned()]),
+            ..ContainerCreateBody::default()
+        };
+        let config = resolve("id", body, &image).unwrap().config;
+        assert_eq!(config.volumes.unwrap(), ["/cache", "/data"]);
+        assert_eq!(config.healthcheck.unwrap().test.unwrap(), ["CMD"]);
     }
 }

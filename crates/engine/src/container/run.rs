@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use bollard_stubs::models::EventMessageTypeEnum;
 use protocol::ExitStatus;
@@ -9,6 +10,7 @@ use tokio::sync::{OwnedMutexGuard, oneshot};
 
 use super::Container;
 use super::launch::Launched;
+use super::restart::Next;
 use crate::engine::{Engine, Inner};
 use crate::error::{EngineError, Result};
 use crate::machine::Watched;
@@ -26,6 +28,7 @@ impl Engine {
 }
 
 impl Inner {
+    /// Starts a container for its user, which forgets the failures of earlier runs.
     pub(crate) async fn start(self: &Arc<Self>, container: Arc<Container>) -> Result<()> {
         let transition = container.transition.clone().lock_owned().await;
         if container.progress.borrow().removed || container.removing.load(Ordering::Acquire) {
@@ -34,7 +37,7 @@ impl Inner {
             ));
         }
         match container.with_record(|record| record.state.phase) {
-            Phase::Running => return Err(EngineError::NotModified),
+            Phase::Running | Phase::Restarting => return Err(EngineError::NotModified),
             Phase::Paused => return Err(EngineError::StartPaused),
             Phase::Dead => {
                 return Err(EngineError::Conflict(
@@ -43,6 +46,20 @@ impl Inner {
             }
             Phase::Created | Phase::Exited => {}
         }
+        container.forget_failures();
+        container.update_unasked(&self.state, |record| {
+            record.restart_count = 0;
+            record.state.stopped_by_user = false;
+        });
+        self.start_held(container, transition).await
+    }
+
+    /// Starts a container whose transition lock is held.
+    pub(crate) async fn start_held(
+        self: &Arc<Self>,
+        container: Arc<Container>,
+        transition: OwnedMutexGuard<()>,
+    ) -> Result<()> {
         let (started, answer) = oneshot::channel();
         tokio::spawn(self.clone().run(container, transition, started));
         answer
@@ -76,7 +93,9 @@ impl Inner {
             mut watched,
             carried,
         } = launched;
+        let health = tokio::spawn(self.clone().check_health(container.clone(), guest.clone()));
         let end = self.watch_run(&container, &mut watched).await;
+        health.abort();
         carried.drain().await;
         container.log.finish();
         let (exit_code, oom_killed, error) = match end {
@@ -89,8 +108,22 @@ impl Inner {
                     .to_string(),
             ),
         };
-        self.ended(&container, exit_code, oom_killed, error, began);
-        self.remove_after_run(&container).await;
+        let ran = u64::try_from(time::now().saturating_sub(began)).unwrap_or(0);
+        // What ends with its machine starts with it again.
+        let next = if guest.is_stopping() {
+            Next::Stay
+        } else {
+            container.after_run(exit_code, Duration::from_nanos(ran))
+        };
+        let phase = match next {
+            Next::Stay => Phase::Exited,
+            Next::Restart(_) => Phase::Restarting,
+        };
+        self.ended(&container, phase, exit_code, oom_killed, error, began);
+        match next {
+            Next::Restart(wait) => self.restart_later(container, wait).await,
+            Next::Stay => self.remove_after_run(&container).await,
+        }
     }
 
     /// Waits for the exit and tells of out-of-memory kills meanwhile. `None` means that the guest is gone.
@@ -108,12 +141,22 @@ impl Inner {
     }
 
     /// Publishes the end of a run, after its last byte was logged and handed on.
-    fn ended(&self, container: &Container, exit_code: i64, oom_killed: bool, error: String, began: i64) {
+    fn ended(
+        &self,
+        container: &Container,
+        phase: Phase,
+        exit_code: i64,
+        oom_killed: bool,
+        error: String,
+        began: i64,
+    ) {
         let finished = time::now();
+        let guest = container.guest();
         container.set_guest(None);
+        self.unwire(container, guest.as_deref());
         self.execs.forget_running(&container.id);
         container.update_unasked(&self.state, |record| {
-            record.state.phase = Phase::Exited;
+            record.state.phase = phase;
             record.state.exit_code = exit_code;
             record.state.oom_killed = oom_killed;
             record.state.error.clone_from(&error);
@@ -143,7 +186,7 @@ impl Inner {
         if !container.with_record(Record::auto_remove) || container.restarting.load(Ordering::Acquire) {
             return;
         }
-        match self.remove(container, true).await {
+        match self.remove(container, true, true).await {
             // Somebody else removes it already.
             Ok(()) | Err(EngineError::RemovalInProgress(_)) => {}
             Err(error) => {

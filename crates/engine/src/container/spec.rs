@@ -1,9 +1,11 @@
 //! A record becomes what the guest is told: no default is left to guess (moby `daemon/oci_linux.go`).
 
-use protocol::{ContainerSpec, LayerExtent, Mount, Process, Stdio};
+use bollard_stubs::models::MountType;
+use protocol::{ContainerSpec, LayerExtent, Mount, Namespace, Network, Process, Stdio};
 
 use super::{capabilities, limits, validate};
 use crate::error::Result;
+use crate::network::Wiring;
 use crate::record::Record;
 
 /// Docker's PATH for images that set none.
@@ -39,11 +41,21 @@ pub(crate) fn kernel_version(release: &str) -> KernelVersion {
     (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
 }
 
+/// What of a container's surroundings is known when it starts.
+pub(crate) struct Surroundings {
+    pub(crate) volumes: Vec<Mount>,
+    pub(crate) wiring: Wiring,
+    pub(crate) pid: Namespace,
+    pub(crate) ipc: Namespace,
+    pub(crate) uts: Namespace,
+}
+
 /// The whole container.
 pub(crate) fn container(
     record: &Record,
     kernel: KernelVersion,
     layers: Vec<LayerExtent>,
+    surroundings: Surroundings,
     stdio: Stdio,
 ) -> Result<ContainerSpec> {
     let host = &record.host_config;
@@ -52,13 +64,18 @@ pub(crate) fn container(
         let (target, options) = validate::tmpfs(target, options)?;
         mounts.push(Mount::Tmpfs { target, options });
     }
-    for mount in host.mounts.iter().flatten() {
+    for mount in host
+        .mounts
+        .iter()
+        .flatten()
+        .filter(|mount| mount.typ == Some(MountType::TMPFS))
+    {
         let (target, options) = validate::tmpfs_mount(mount)?;
         mounts.push(Mount::Tmpfs { target, options });
     }
+    mounts.extend(surroundings.volumes);
     // A mount point below another has to come after it.
-    mounts
-        .sort_by(|Mount::Tmpfs { target: first, .. }, Mount::Tmpfs { target: second, .. }| first.cmp(second));
+    mounts.sort_by(|first, second| first.target().cmp(second.target()));
     let mut arguments = vec![record.path.clone()];
     arguments.extend(record.args.iter().cloned());
     Ok(ContainerSpec {
@@ -79,7 +96,7 @@ pub(crate) fn container(
         )?,
         init: host.init.unwrap_or(false),
         mounts,
-        etc_files: etc_files(record)?,
+        etc_files: etc_files(record, &surroundings.wiring)?,
         shm_bytes: host
             .shm_size
             .and_then(|size| u64::try_from(size).ok())
@@ -87,8 +104,12 @@ pub(crate) fn container(
         devices: Vec::new(),
         masked_paths: host.masked_paths.clone().unwrap_or_default(),
         readonly_paths: host.readonly_paths.clone().unwrap_or_default(),
-        sysctls: sysctls(record),
+        sysctls: sysctls(record, &surroundings.wiring.network),
         limits: limits::limits(host),
+        network: surroundings.wiring.network,
+        pid: surroundings.pid,
+        ipc: surroundings.ipc,
+        uts: surroundings.uts,
     })
 }
 
@@ -164,16 +185,28 @@ fn environment(record: &Record, tty: bool, more: &[String]) -> Vec<String> {
     environment
 }
 
-fn etc_files(record: &Record) -> Result<Vec<(String, String)>> {
+fn etc_files(record: &Record, wiring: &Wiring) -> Result<Vec<(String, String)>> {
     let host = &record.host_config;
     let hostname = record.config.hostname.clone().unwrap_or_default();
     let mut hosts = LOOPBACK_HOSTS.to_owned();
     for (name, address) in validate::extra_hosts(host)? {
         hosts.push_str(&format!("{address}\t{name}\n"));
     }
+    for (address, names) in &wiring.hosts {
+        hosts.push_str(&format!("{address}\t{}\n", names.join(" ")));
+    }
     let mut resolv = String::new();
+    if wiring.resolver {
+        resolv.push_str("nameserver 127.0.0.11\n");
+    }
     let one_line = |text: &str| !text.contains(['\n', '\r']);
-    for server in host.dns.iter().flatten().filter(|text| one_line(text)) {
+    // On a network with a resolver that is the one to ask.
+    for server in host
+        .dns
+        .iter()
+        .flatten()
+        .filter(|text| one_line(text) && !wiring.resolver)
+    {
         resolv.push_str(&format!("nameserver {server}\n"));
     }
     for (keyword, words) in [("search", &host.dns_search), ("options", &host.dns_options)] {
@@ -194,11 +227,11 @@ fn etc_files(record: &Record) -> Result<Vec<(String, String)>> {
     ])
 }
 
-fn sysctls(record: &Record) -> Vec<(String, String)> {
+fn sysctls(record: &Record, network: &Network) -> Vec<(String, String)> {
     let asked = record.host_config.sysctls.clone().unwrap_or_default();
     let mut sysctls: Vec<(String, String)> = SYSCTLS
         .iter()
-        .filter(|(name, _)| !asked.contains_key(*name))
+        .filter(|(name, _)| !asked.contains_key(*name) && matches!(network, Network::Own { .. }))
         .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
         .collect();
     let mut asked: Vec<(String, String)> = asked.into_iter().collect();
@@ -222,13 +255,27 @@ mod tests {
         }
     }
 
+    fn alone() -> Surroundings {
+        Surroundings {
+            volumes: Vec::new(),
+            wiring: Wiring {
+                network: Network::default(),
+                hosts: vec![("172.18.0.2".parse().unwrap(), vec!["box".to_owned()])],
+                resolver: false,
+            },
+            pid: Namespace::Own,
+            ipc: Namespace::Own,
+            uts: Namespace::Own,
+        }
+    }
+
     fn spec(host_config: HostConfig, change: impl FnOnce(&mut Record)) -> ContainerSpec {
         let mut record = Record {
             host_config,
             ..record("a")
         };
         change(&mut record);
-        container(&record, (6, 12), Vec::new(), no_stdio()).unwrap()
+        container(&record, (6, 12), Vec::new(), alone(), no_stdio()).unwrap()
     }
 
     #[test]
@@ -279,11 +326,7 @@ mod tests {
             },
             |_| {},
         );
-        let targets: Vec<&str> = spec
-            .mounts
-            .iter()
-            .map(|Mount::Tmpfs { target, .. }| target.as_str())
-            .collect();
+        let targets: Vec<&str> = spec.mounts.iter().map(Mount::target).collect();
         assert_eq!(targets, ["/run", "/run/lock"]);
     }
 
@@ -318,7 +361,7 @@ mod tests {
         };
         let files: std::collections::HashMap<_, _> = spec(host, |_| {}).etc_files.into_iter().collect();
         assert_eq!(files["resolv.conf"], "nameserver 9.9.9.9\nsearch example.org\n");
-        assert!(files["hosts"].ends_with("10.0.0.1\tdb\n"));
+        assert!(files["hosts"].ends_with("10.0.0.1\tdb\n172.18.0.2\tbox\n"));
     }
 
     #[test]

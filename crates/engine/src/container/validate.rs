@@ -1,12 +1,11 @@
 //! What a create request may not say, and what sampan does not do yet: an error each, in Docker's words or
 //! naming what is missing, never a silence.
 
-use bollard_stubs::models::{
-    ContainerCreateBody, ExecConfig, HostConfig, Mount, MountType, RestartPolicyNameEnum,
-};
+use bollard_stubs::models::{ContainerCreateBody, ExecConfig, HostConfig, Mount};
 
-use super::{capabilities, limits, signal};
+use super::{capabilities, health, limits, restart, signal};
 use crate::error::{EngineError, Result};
+use crate::volumes;
 
 /// Text of one request field in bytes, and entries of one list; the whole request has to fit a control
 /// message.
@@ -68,11 +67,13 @@ pub(crate) fn request(body: &ContainerCreateBody, cpus: u32) -> Result<()> {
         host.cap_drop.as_deref().unwrap_or_default(),
     )?;
     SecurityOptions::parse(&host)?;
-    if host.auto_remove.unwrap_or(false) && restarts(&host) {
+    if host.auto_remove.unwrap_or(false) && restart::is_set(&host) {
         return refuse("can't create 'AutoRemove' container with restart policy");
     }
+    restart::validate(host.restart_policy.as_ref())?;
+    health::validate(body.healthcheck.as_ref())?;
     extra_hosts(&host)?;
-    missing(body, &host)
+    missing(&host)
 }
 
 /// Looks at an exec request.
@@ -103,19 +104,8 @@ fn texts(texts: [&Option<Vec<String>>; 3]) -> Result<()> {
     Ok(())
 }
 
-fn restarts(host: &HostConfig) -> bool {
-    let name = host
-        .restart_policy
-        .as_ref()
-        .and_then(|policy| policy.name.as_ref());
-    !matches!(
-        name,
-        None | Some(RestartPolicyNameEnum::NO | RestartPolicyNameEnum::EMPTY)
-    )
-}
-
 /// What is not there yet.
-fn missing(body: &ContainerCreateBody, host: &HostConfig) -> Result<()> {
+fn missing(host: &HostConfig) -> Result<()> {
     fn some<T>(list: Option<&Vec<T>>) -> bool {
         list.is_some_and(|list| !list.is_empty())
     }
@@ -123,46 +113,30 @@ fn missing(body: &ContainerCreateBody, host: &HostConfig) -> Result<()> {
         text.filter(|text| !text.is_empty() && !harmless.contains(&text.as_str()))
             .cloned()
     }
-    if some(host.binds.as_ref()) {
-        return unsupported("bind mounts and named volumes (-v)");
-    }
-    for mount in host.mounts.iter().flatten() {
-        if mount.typ != Some(MountType::TMPFS) {
-            return unsupported("mounts other than tmpfs (--mount)");
-        }
-        tmpfs_mount(mount)?;
-    }
-    if some(body.volumes.as_ref()) {
-        return unsupported("anonymous volumes (-v)");
-    }
-    if some(host.volumes_from.as_ref()) {
-        return unsupported("volumes of another container (--volumes-from)");
-    }
+    volumes::check_driver(host.volume_driver.as_deref(), None)?;
     if host.port_bindings.as_ref().is_some_and(|ports| !ports.is_empty()) {
         return unsupported("publishing ports (-p)");
     }
     if host.publish_all_ports.unwrap_or(false) {
         return unsupported("publishing ports (-P)");
     }
-    if let Some(mode) = given(host.network_mode.as_ref(), &["default", "bridge", "none"]) {
-        return unsupported(format!("the network {mode} (--network)"));
+    if let Some(mode) = given(host.userns_mode.as_ref(), &["host"]) {
+        return unsupported(format!("the user namespace {mode} (--userns)"));
     }
-    if some(host.links.as_ref()) {
-        return unsupported("links (--link)");
-    }
-    for (flag, mode, harmless) in [
-        ("--pid", host.pid_mode.as_ref(), [].as_slice()),
-        (
-            "--ipc",
-            host.ipc_mode.as_ref(),
-            ["private", "shareable"].as_slice(),
-        ),
-        ("--uts", host.uts_mode.as_ref(), [].as_slice()),
-        ("--userns", host.userns_mode.as_ref(), ["host"].as_slice()),
+    for (flag, mode, plain) in [
+        ("PID", host.pid_mode.as_ref(), ["host", "host"]),
+        ("UTS", host.uts_mode.as_ref(), ["host", "host"]),
     ] {
-        if let Some(mode) = given(mode, harmless) {
-            return unsupported(format!("the namespace {mode} ({flag})"));
+        if let Some(mode) = given(mode, &plain)
+            && !(flag == "PID" && mode.starts_with("container:"))
+        {
+            return refuse(format!("invalid {flag} mode: {mode}"));
         }
+    }
+    if let Some(mode) = given(host.ipc_mode.as_ref(), &["private", "shareable", "host", "none"])
+        && !mode.starts_with("container:")
+    {
+        return refuse(format!("invalid IPC mode: {mode}"));
     }
     if host.cgroupns_mode == Some(bollard_stubs::models::HostConfigCgroupnsModeEnum::HOST) {
         return unsupported("the machine's cgroup namespace (--cgroupns host)");
@@ -175,9 +149,6 @@ fn missing(body: &ContainerCreateBody, host: &HostConfig) -> Result<()> {
         || some(host.device_cgroup_rules.as_ref())
     {
         return unsupported("devices of the machine (--device, --gpus, --device-cgroup-rule)");
-    }
-    if restarts(host) {
-        return unsupported("restart policies (--restart)");
     }
     if host
         .storage_opt
@@ -390,11 +361,8 @@ mod tests {
     }
 
     #[rstest]
-    #[case(HostConfig { binds: list("/a:/b"), ..host() }, "bind mounts")]
-    #[case(HostConfig { volumes_from: list("x"), ..host() }, "--volumes-from")]
     #[case(HostConfig { publish_all_ports: Some(true), ..host() }, "publishing ports")]
-    #[case(HostConfig { network_mode: Some("mine".to_owned()), ..host() }, "the network mine")]
-    #[case(HostConfig { pid_mode: Some("host".to_owned()), ..host() }, "--pid")]
+    #[case(HostConfig { userns_mode: Some("keep".to_owned()), ..host() }, "--userns")]
     #[case(HostConfig { extra_hosts: list("x:host-gateway"), ..host() }, "host-gateway")]
     fn what_is_missing_names_itself(#[case] host: HostConfig, #[case] named: &str) {
         let text = error(host);

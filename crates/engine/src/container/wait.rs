@@ -32,7 +32,7 @@ impl Container {
     ) -> impl Future<Output = Result<ContainerWaitResponse>> + Send + use<> {
         let mut progress = self.progress.subscribe();
         let seen = progress.borrow_and_update().exits;
-        let running = self.with_record(|record| record.state.phase.is_running());
+        let running = self.with_record(|record| record.state.phase.is_active());
         let container = self.clone();
         async move {
             let met = |progress: &Progress| match condition {

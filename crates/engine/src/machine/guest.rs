@@ -91,6 +91,11 @@ impl Guest {
         self.ended.borrow().is_none() && !self.stopping.load(Ordering::Acquire) && !self.control.is_closed()
     }
 
+    /// Whether it is being stopped in an orderly way.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Acquire)
+    }
+
     /// Why it ended, in words that follow "the linux/arm64 machine"; `None` while it runs.
     pub(crate) fn end(&self) -> Option<String> {
         let message = self.ended.borrow().as_ref()?.message.clone();
@@ -187,6 +192,15 @@ impl Guest {
         self.request_within(request, PATIENCE).await
     }
 
+    /// Asks the guest for something that takes as long as somebody else lets it take.
+    pub(crate) async fn request_patiently(
+        &self,
+        request: Request,
+        patience: Duration,
+    ) -> Result<Reply, GuestError> {
+        self.control.request(request, patience).await
+    }
+
     async fn request_within(&self, request: Request, patience: Duration) -> Result<Reply, GuestError> {
         let result = self.control.request(request, patience).await;
         if let Err(GuestError::Silent(_)) = &result {
@@ -198,28 +212,34 @@ impl Guest {
 
     /// Has the guest throw out what it keeps of a container. If it cannot be told now, the next boot does it.
     pub(crate) fn forget(&self, container: &str) {
-        self.control.tell(Request::Remove {
+        self.tell(Request::Remove {
             container: container.to_owned(),
         });
     }
 
-    /// Has the guest throw out what it keeps of containers that do not exist any more.
+    /// Asks for something whose outcome is of no interest. Requests are done in their order.
+    pub(crate) fn tell(&self, request: Request) {
+        self.control.tell(request);
+    }
+
+    /// Has the guest throw out what it keeps of containers and volumes that do not exist any more.
     pub(crate) fn forget_unknown(self: &Arc<Self>, known: &Known) {
-        let unknown: Vec<String> = self
-            .hello
-            .containers
-            .iter()
-            .take(MOST_UNKNOWN)
-            .filter(|container| !known(container))
-            .cloned()
-            .collect();
+        let containers = self.hello.containers.iter().take(MOST_UNKNOWN).cloned();
+        let containers = containers
+            .filter(|container| !(known.container)(container))
+            .map(|container| Request::Remove { container });
+        let volumes = self.hello.volumes.iter().take(MOST_UNKNOWN).cloned();
+        let volumes = volumes
+            .filter(|volume| !(known.volume)(volume))
+            .map(|volume| Request::RemoveVolume { volume });
+        let unknown: Vec<Request> = containers.chain(volumes).collect();
         if unknown.is_empty() {
             return;
         }
         let guest = self.clone();
         tokio::spawn(async move {
-            for container in unknown {
-                if guest.request(Request::Remove { container }).await.is_err() {
+            for request in unknown {
+                if guest.request(request).await.is_err() {
                     return;
                 }
             }

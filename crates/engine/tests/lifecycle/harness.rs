@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use bollard_stubs::models::{ContainerCreateBody, ContainerInspectResponse, HostConfig};
 use engine::{
-    Acceleration, Accelerator, Architecture, AttachOptions, Attached, Channel, Engine, EngineConfig, Filters,
-    WaitCondition,
+    Acceleration, Accelerator, Architecture, AttachOptions, Attached, Channel, Engine, EngineConfig,
+    EngineError, Filters, WaitCondition,
 };
 use libtest_mimic::Trial;
 
@@ -59,6 +59,17 @@ impl Home {
 
     pub(crate) fn open(&self) -> Engine {
         open(self.folder.path()).unwrap()
+    }
+
+    /// Opens an engine once the one before has let go of the home.
+    pub(crate) async fn reopen(&self) -> Engine {
+        loop {
+            match open(self.folder.path()) {
+                Ok(engine) => return engine,
+                Err(EngineError::HomeInUse(_)) => tokio::task::yield_now().await,
+                Err(error) => panic!("{error}"),
+            }
+        }
     }
 
     /// The path to give the `service` mode.
@@ -238,6 +249,15 @@ pub(crate) async fn status(engine: &Engine, id: &str) -> String {
         .status
         .unwrap()
         .to_string()
+}
+
+/// Kills the process of the default machine.
+pub(crate) async fn kill_machine(engine: &Engine) {
+    let pid = engine.machine_inspect(None).await.unwrap().pid.unwrap();
+    let killed = std::process::Command::new("kill")
+        .args(["-9", &pid.to_string()])
+        .status();
+    assert!(killed.unwrap().success());
 }
 
 /// The names of all containers.

@@ -13,8 +13,8 @@ use std::sync::{Arc, Mutex};
 
 use protocol::frame::{Decoder, encode};
 use protocol::{
-    Event, ExitStatus, Failure, FailureKind, FromGuest, FromHost, Hello, Process, Reply, Request, Stdio,
-    Token,
+    Event, ExitStatus, Failure, FailureKind, FromGuest, FromHost, Hello, Mount, Process, Reply, Request,
+    Stdio, Token,
 };
 use vmm::control::{Command, Event as VmmEvent, Inspection, MachineConfig, StopReason};
 
@@ -54,7 +54,8 @@ pub(crate) fn run() -> ! {
         memory_bytes: 1 << 29,
         boot_ns: 1,
         problem: None,
-        containers: kept(&config.directory),
+        containers: kept(&config.directory.join("data")),
+        volumes: kept(&config.directory.join("volumes")),
     }));
     std::thread::spawn(move || serve(&guest, control));
     let mut end = 0;
@@ -109,9 +110,9 @@ fn note(directory: &Path, line: &str) {
     writeln!(file, "{line}").unwrap();
 }
 
-/// Containers that have something on the "data disk".
+/// What lies in a folder of the "data disk".
 fn kept(directory: &Path) -> Vec<String> {
-    let Ok(entries) = std::fs::read_dir(directory.join("data")) else {
+    let Ok(entries) = std::fs::read_dir(directory) else {
         return Vec::new();
     };
     entries
@@ -154,6 +155,12 @@ impl Guest {
             Request::Start(spec) => {
                 std::fs::create_dir_all(self.directory.join("data").join(&spec.id)).unwrap();
                 assert!(!spec.layers.is_empty() && !spec.process.seccomp.is_empty());
+                for mount in &spec.mounts {
+                    if let Mount::Volume { name, copy_up, .. } = mount {
+                        std::fs::create_dir_all(self.directory.join("volumes").join(name)).unwrap();
+                        note(&self.directory, &format!("mount {} {copy_up}", mount.target()));
+                    }
+                }
                 self.start(id, (spec.id.clone(), None), &spec.process);
             }
             Request::Exec {
@@ -175,6 +182,11 @@ impl Guest {
                 note(&self.directory, &format!("remove {container}"));
                 self.reply(id, Ok(Reply::Done));
             }
+            Request::RemoveVolume { volume } => {
+                std::fs::remove_dir_all(self.directory.join("volumes").join(&volume)).unwrap();
+                note(&self.directory, "remove volume");
+                self.reply(id, Ok(Reply::Done));
+            }
             Request::ReleaseLayers { diff_ids } => self.reply(id, Ok(Reply::Released { diff_ids })),
             Request::Shutdown => {
                 note(&self.directory, "shutdown");
@@ -183,6 +195,38 @@ impl Guest {
             }
             Request::Resize { size, .. } => {
                 note(&self.directory, &format!("resize {}x{}", size.rows, size.columns));
+                self.reply(id, Ok(Reply::Done));
+            }
+            Request::SetNames { table, names } => {
+                let names: Vec<String> = names
+                    .into_iter()
+                    .map(|(name, addresses)| format!("{name}={addresses:?}"))
+                    .collect();
+                note(&self.directory, &format!("names {table} {}", names.join(" ")));
+                self.reply(id, Ok(Reply::Done));
+            }
+            Request::Top { .. } => self.reply(
+                id,
+                Ok(Reply::Processes {
+                    processes: Vec::new(),
+                }),
+            ),
+            Request::Usage { .. } => self.reply(id, Ok(Reply::Usage(Box::default()))),
+            Request::Update { limits, .. } => {
+                note(&self.directory, &format!("update {:?}", limits.memory_bytes));
+                self.reply(id, Ok(Reply::Done));
+            }
+            Request::Files { .. } => self.reply(id, Err(not_running())),
+            Request::Connect { attachment, .. } => {
+                note(&self.directory, &format!("connect {}", attachment.interface));
+                self.reply(id, Ok(Reply::Done));
+            }
+            Request::Disconnect { .. } => {
+                note(&self.directory, "disconnect");
+                self.reply(id, Ok(Reply::Done));
+            }
+            Request::RemoveNetwork { network, .. } => {
+                note(&self.directory, &format!("remove network {network}"));
                 self.reply(id, Ok(Reply::Done));
             }
             Request::Pause { .. } | Request::SetClock { .. } => self.reply(id, Ok(Reply::Done)),

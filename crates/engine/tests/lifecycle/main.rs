@@ -22,7 +22,13 @@ mod images;
 #[cfg(unix)]
 mod machine;
 #[cfg(unix)]
+mod networks;
+#[cfg(unix)]
+mod restarts;
+#[cfg(unix)]
 mod streams;
+#[cfg(unix)]
+mod volumes;
 
 #[cfg(unix)]
 fn main() {
@@ -37,6 +43,9 @@ fn main() {
                 execs::trials(),
                 images::trials(),
                 faults::trials(),
+                volumes::trials(),
+                networks::trials(),
+                restarts::trials(),
             ];
             libtest_mimic::run(
                 &libtest_mimic::Arguments::from_args(),
