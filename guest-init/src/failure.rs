@@ -16,6 +16,21 @@ pub(crate) fn failure(kind: FailureKind, message: impl Into<String>) -> Failure 
     }
 }
 
+/// Bytes of a text that is told: it has to fit a message.
+const LONGEST: usize = 8 << 10;
+
+/// A failure with a text of bounded length.
+pub(crate) fn shortened(mut failure: Failure) -> Failure {
+    if failure.message.len() > LONGEST {
+        let end = (0..=LONGEST)
+            .rev()
+            .find(|end| failure.message.is_char_boundary(*end));
+        failure.message.truncate(end.unwrap_or(0));
+        failure.message.push('…');
+    }
+    failure
+}
+
 /// A request that contradicts itself or asks for what cannot be.
 pub(crate) fn invalid(message: impl Into<String>) -> Failure {
     failure(FailureKind::Invalid, message)

@@ -26,8 +26,9 @@ mod validate;
 mod wait;
 
 use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
 use std::path::Path;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -39,7 +40,7 @@ pub use files::FileStream;
 pub(crate) use mounts::{LOCAL, Wanted};
 pub(crate) use remove::until_time;
 
-use crate::error::Result;
+use crate::error::{EngineError, Result};
 use crate::lock::LockExt;
 use crate::log::LogFile;
 use crate::machine::Guest;
@@ -67,6 +68,8 @@ pub(crate) struct Container {
     /// Held while the container is being started or removed.
     pub(crate) transition: Arc<tokio::sync::Mutex<()>>,
     pub(crate) removing: AtomicBool,
+    /// Whether its record is deleted.
+    forgotten: AtomicBool,
     /// Told when the restart that is waited for is given up.
     restart_cancelled: Notify,
     /// The last wait before a restart by the policy.
@@ -101,6 +104,7 @@ impl Container {
             record: Mutex::new(record),
             transition: Arc::default(),
             removing: AtomicBool::new(false),
+            forgotten: AtomicBool::new(false),
             restart_cancelled: Notify::new(),
             last_wait: Mutex::default(),
             health: Mutex::default(),
@@ -128,6 +132,10 @@ impl Container {
     /// change awaits the commit first.
     pub(crate) fn update(&self, state: &State, change: impl FnOnce(&mut Record)) -> Result<Commit> {
         let mut record = self.record.locked();
+        // A record that is written after its deletion would come back with the next service.
+        if self.forgotten.load(Ordering::Acquire) {
+            return Err(EngineError::NoSuchContainer(self.id.clone()));
+        }
         change(&mut record);
         state.put(&*record)
     }
@@ -137,6 +145,9 @@ impl Container {
     pub(crate) fn update_unasked(&self, state: &State, change: impl FnOnce(&mut Record)) {
         let mut record = self.record.locked();
         change(&mut record);
+        if self.forgotten.load(Ordering::Acquire) {
+            return;
+        }
         let sent = if record.auto_remove() {
             state.put_lazily(&*record)
         } else {
@@ -145,6 +156,12 @@ impl Container {
         if let Err(error) = sent {
             tracing::error!(%error, container = self.id, "a change was not recorded");
         }
+    }
+
+    /// Refuses to write the record from here on: it is about to be deleted.
+    fn mark_forgotten(&self) {
+        let _record = self.record.locked();
+        self.forgotten.store(true, Ordering::Release);
     }
 
     /// The pipe that this run, or the next, reads its stdin from.
@@ -178,6 +195,15 @@ impl Container {
             Some(active) => all.insert(network.to_owned(), active),
             None => all.remove(network),
         }
+    }
+
+    /// Its addresses on all networks.
+    pub(crate) fn addresses(&self) -> Vec<IpAddr> {
+        let all = self.active.locked();
+        all.values()
+            .flat_map(|active| [active.v4, active.v6])
+            .flatten()
+            .collect()
     }
 
     /// Its interfaces in the guest, each with its name in the container.

@@ -16,7 +16,7 @@ use crate::error::{EngineError, Result};
 use crate::events::Events;
 use crate::machine::{Known, Machine, MachineSettings};
 use crate::network::Networks;
-use crate::record::Record;
+use crate::record::{Record, VolumeMount};
 use crate::registry::Registry;
 use crate::state::State;
 use crate::volumes::Volumes;
@@ -89,11 +89,15 @@ impl Engine {
         let registry = Arc::new(Registry::default());
         let networks = Networks::open(contents.networks, &state)?;
         let volumes = Arc::new(Volumes::new(contents.volumes));
+        let mut lost_volumes = Vec::new();
         for record in contents.records {
-            reconcile(&registry, &volumes, &state, record, &containers)?;
+            reconcile(&registry, &mut lost_volumes, &state, record, &containers)?;
         }
+        lost_volumes.retain(|volume| !registry.uses_volume(&volume.name));
+        volumes.drop_anonymous(&state, &lost_volumes)?;
         sweep(&containers, &registry, &contents.unreadable);
         let accelerations = Arc::new(Accelerations::new(config.acceleration));
+        let unreadable = !contents.unreadable.is_empty() || contents.unreadable_volumes;
         let (boots, booted) = mpsc::unbounded_channel();
         let machine = |architecture| {
             Arc::new(new_machine(
@@ -103,6 +107,7 @@ impl Engine {
                 &registry,
                 &volumes,
                 &boots,
+                unreadable,
             ))
         };
         let (amd64, arm64) = (machine(Architecture::Amd64), machine(Architecture::Arm64));
@@ -192,6 +197,7 @@ fn new_machine(
     registry: &Arc<Registry>,
     volumes: &Arc<Volumes>,
     boots: &mpsc::UnboundedSender<Architecture>,
+    unreadable: bool,
 ) -> Machine {
     let settings = MachineSettings {
         architecture,
@@ -207,8 +213,9 @@ fn new_machine(
     };
     let (registry, volumes) = (registry.clone(), volumes.clone());
     let known = Known {
-        container: Box::new(move |id| registry.get(id).is_some()),
-        volume: Box::new(move |id| volumes.has_directory(id)),
+        // What cannot be read is not thrown out for it.
+        container: Box::new(move |id| unreadable || registry.get(id).is_some()),
+        volume: Box::new(move |id| unreadable || volumes.has_directory(id)),
     };
     Machine::new(settings, accelerations.clone(), known, boots.clone())
 }
@@ -233,20 +240,28 @@ fn lock(home: &Path) -> Result<File> {
 /// Takes a record of an earlier service in: nothing of it runs now.
 fn reconcile(
     registry: &Registry,
-    volumes: &Volumes,
+    lost_volumes: &mut Vec<VolumeMount>,
     state: &State,
     mut record: Record,
     containers: &Path,
 ) -> Result<()> {
     if record.auto_remove() {
-        volumes.drop_anonymous(state, &record.volumes)?;
+        lost_volumes.extend(record.volumes);
         return state.delete_lazily::<Record>(&record.id);
     }
-    if record.state.phase.is_running() {
+    if record.state.phase.is_active() {
         record.state.lost(time::now(), SERVICE_GONE);
         state.put_soon(&record)?;
     }
-    registry.reserve(Some(&record.name), &record.id)?;
+    match registry.reserve(Some(&record.name), &record.id) {
+        Ok(_) => {}
+        // Two records of one name are a mistake of earlier, and no reason to serve nobody.
+        Err(EngineError::NameInUse { .. }) => {
+            record.name = registry.reserve(None, &record.id)?;
+            state.put_soon(&record)?;
+        }
+        Err(error) => return Err(error),
+    }
     registry.insert(Arc::new(Container::new(record, containers)));
     Ok(())
 }

@@ -111,6 +111,8 @@ pub(crate) struct Networks {
     tables: Mutex<Tables>,
     /// Held from the look at what a network is to the change of it.
     pub(crate) transition: tokio::sync::Mutex<()>,
+    /// Held from the look at the names on a network to their way to the guest.
+    pub(crate) telling: Mutex<()>,
 }
 
 #[derive(Debug, Default)]
@@ -140,6 +142,7 @@ impl Networks {
                 leases: HashMap::new(),
             }),
             transition: tokio::sync::Mutex::default(),
+            telling: Mutex::default(),
         })
     }
 

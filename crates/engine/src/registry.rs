@@ -8,6 +8,7 @@ use crate::container::Container;
 use crate::error::{EngineError, Result};
 use crate::lock::LockExt;
 use crate::names;
+use crate::record::Record;
 
 /// Every container, and which one has which name.
 #[derive(Debug, Default)]
@@ -42,6 +43,12 @@ impl Registry {
     /// Every container, in the order of their IDs.
     pub(crate) fn all(&self) -> Vec<Arc<Container>> {
         self.tables.locked().containers.values().cloned().collect()
+    }
+
+    /// Whether a container mounts a volume.
+    pub(crate) fn uses_volume(&self, name: &str) -> bool {
+        let uses = |record: &Record| record.volumes.iter().any(|volume| volume.name == name);
+        self.all().iter().any(|container| container.with_record(uses))
     }
 
     /// Sets a name aside for an ID: the wanted one, or a new one.

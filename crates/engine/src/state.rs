@@ -67,6 +67,8 @@ pub(crate) struct Contents {
     pub(crate) networks: Vec<NetworkRecord>,
     /// IDs of containers whose records could not be understood; they are left alone.
     pub(crate) unreadable: Vec<String>,
+    /// Whether there are volumes whose records could not be understood.
+    pub(crate) unreadable_volumes: bool,
 }
 
 fn failed(error: impl Into<redb::Error>) -> EngineError {
@@ -207,7 +209,7 @@ fn read(database: &redb::Database, new_id: &str) -> Result<Contents> {
     transaction.commit().map_err(failed)?;
     let transaction = database.begin_read().map_err(failed)?;
     let (records, unreadable) = read_table(&transaction)?;
-    let (volumes, _) = read_table(&transaction)?;
+    let (volumes, unreadable_volumes) = read_table(&transaction)?;
     let (networks, _) = read_table(&transaction)?;
     Ok(Contents {
         engine_id,
@@ -215,6 +217,7 @@ fn read(database: &redb::Database, new_id: &str) -> Result<Contents> {
         volumes,
         networks,
         unreadable,
+        unreadable_volumes: !unreadable_volumes.is_empty(),
     })
 }
 

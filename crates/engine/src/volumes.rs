@@ -295,35 +295,50 @@ impl Inner {
     ) -> Result<Vec<VolumeMount>> {
         let mut taken = Vec::with_capacity(wanted.len());
         for wanted in wanted {
-            // A volume with a name outlives the container, whatever becomes of that.
-            let promised = promised || wanted.name.is_some();
-            let mut record = self
-                .ensure_volume(wanted.name.as_deref(), wanted.labels, promised)
-                .await?;
-            match record.architecture {
-                None => {
-                    record.architecture = Some(architecture);
-                    self.write_volume(&record, promised).await?;
+            match self.take_volume(wanted, architecture, promised).await {
+                Ok(volume) => taken.push(volume),
+                Err(error) => {
+                    self.drop_unused(&taken).await;
+                    return Err(error);
                 }
-                Some(other) if other != architecture => {
-                    return Err(EngineError::Conflict(format!(
-                        "volume {} lies on the data disk of the linux/{other} machine, and containers of \
-                         linux/{architecture} cannot mount it: use another volume for them",
-                        record.name
-                    )));
-                }
-                Some(_) => {}
             }
-            taken.push(VolumeMount {
-                name: record.name,
-                target: wanted.target,
-                read_only: wanted.read_only,
-                copy_up: wanted.copy_up,
-                subpath: wanted.subpath,
-                mode: wanted.mode,
-            });
         }
         Ok(taken)
+    }
+
+    async fn take_volume(
+        &self,
+        wanted: Wanted,
+        architecture: Architecture,
+        promised: bool,
+    ) -> Result<VolumeMount> {
+        // A volume with a name outlives the container, whatever becomes of that.
+        let promised = promised || wanted.name.is_some();
+        let mut record = self
+            .ensure_volume(wanted.name.as_deref(), wanted.labels, promised)
+            .await?;
+        match record.architecture {
+            None => {
+                record.architecture = Some(architecture);
+                self.write_volume(&record, promised).await?;
+            }
+            Some(other) if other != architecture => {
+                return Err(EngineError::Conflict(format!(
+                    "volume {} lies on the data disk of the linux/{other} machine, and containers of \
+                     linux/{architecture} cannot mount it: use another volume for them",
+                    record.name
+                )));
+            }
+            Some(_) => {}
+        }
+        Ok(VolumeMount {
+            name: record.name,
+            target: wanted.target,
+            read_only: wanted.read_only,
+            copy_up: wanted.copy_up,
+            subpath: wanted.subpath,
+            mode: wanted.mode,
+        })
     }
 
     /// A container's volumes as its guest mounts them.
@@ -351,6 +366,11 @@ impl Inner {
             return;
         }
         let _transition = self.volumes.transition.lock().await;
+        self.drop_unused(volumes).await;
+    }
+
+    /// The same for who holds the volumes' transition lock.
+    async fn drop_unused(&self, volumes: &[VolumeMount]) {
         for volume in volumes {
             let anonymous = self
                 .volumes

@@ -4,6 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{LayerExtent, Mount, Token};
 
+/// The last byte of a stream that the guest writes for a [`FileJob`], if everything before it is there.
+pub const COMPLETE: u8 = b'.';
+
 /// What a container that does not run is made of.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct View {

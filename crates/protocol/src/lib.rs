@@ -22,7 +22,7 @@ mod usage;
 
 pub use architecture::{Architecture, UnknownArchitecture};
 pub use capability::CAPABILITIES;
-pub use files::{FileJob, PathStat, View};
+pub use files::{COMPLETE, FileJob, PathStat, View};
 pub use message::{
     Event, ExitStatus, Failure, FailureKind, FromGuest, FromHost, Hello, Reply, Request, Welcome,
 };

@@ -31,6 +31,9 @@ pub struct ContainerSpec {
     pub shm_bytes: u64,
     /// Device nodes beyond the standard null, zero, full, random, urandom, tty, console and ptmx.
     pub devices: Vec<Device>,
+    /// Whether every device of the machine is there and can be used, and /sys can be written.
+    #[serde(default)]
+    pub privileged: bool,
     /// Paths hidden under an empty read-only file or directory.
     pub masked_paths: Vec<String>,
     /// Paths made read-only.

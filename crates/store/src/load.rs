@@ -65,6 +65,7 @@ pub(crate) async fn spool(
     let failed = |error| StoreError::io(&store.config.root, error);
     let mut file = tokio::fs::File::from_std(scratch.reopen().map_err(failed)?);
     let mut buffer = vec![0; 256 << 10];
+    let mut length = 0u64;
     loop {
         let read = archive
             .read(&mut buffer)
@@ -72,6 +73,13 @@ pub(crate) async fn spool(
             .map_err(|error| StoreError::Archive(error.to_string()))?;
         if read == 0 {
             break;
+        }
+        length = length.saturating_add(read as u64);
+        if length > store.config.limits.layer {
+            return Err(StoreError::Archive(format!(
+                "it is longer than {} bytes",
+                store.config.limits.layer
+            )));
         }
         file.write_all(buffer.get(..read).unwrap_or_default())
             .await

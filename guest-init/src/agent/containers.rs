@@ -6,7 +6,8 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
 use protocol::{
-    ContainerSpec, Event, ExitStatus, FailureKind, FileJob, FromGuest, FromHost, LayerExtent, Request, View,
+    ContainerSpec, Event, ExitStatus, FailureKind, FileJob, FromGuest, FromHost, LayerExtent, Reply, Request,
+    View,
 };
 use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
@@ -35,6 +36,8 @@ struct Running {
     layers: Vec<LayerExtent>,
     /// The request that started it.
     start: u64,
+    /// Its first process, once that has executed its program.
+    first: Option<u32>,
     /// Requests that its shim has to answer.
     waiting: BTreeSet<u64>,
 }
@@ -170,6 +173,11 @@ impl Containers {
             None,
         )
         .context(what)?;
+        let neighbours = self
+            .running
+            .values()
+            .filter_map(|running| Some((running.id.clone(), running.first?)))
+            .collect();
         let key = self.next_key;
         let flags = if self.held_back {
             EventFlags::empty()
@@ -180,6 +188,7 @@ impl Containers {
         let shim = match sys::process::fork().context(what)? {
             Forked::Child => {
                 let launch = Launch {
+                    neighbours: &neighbours,
                     spec,
                     request,
                     lower,
@@ -196,6 +205,7 @@ impl Containers {
             channel: Channel::new(ours),
             layers: spec.layers.clone(),
             start: request,
+            first: None,
             waiting: BTreeSet::from([request]),
         };
         self.running.insert(key, running);
@@ -212,11 +222,15 @@ impl Containers {
         job: &FileJob,
     ) -> Outcome<()> {
         check_id(id)?;
-        let what = || format!("the files of container {id} cannot be reached");
         let running = self.running.values().find(|running| running.id == id);
         let (kind, layers) = match (running, view) {
             (Some(running), _) => {
-                let process = Cgroup::first_process(id)?;
+                let process = running.first.ok_or_else(|| {
+                    failure(
+                        FailureKind::NotRunning,
+                        format!("container {id} is not running yet"),
+                    )
+                })?;
                 (
                     files::Kind::Running(files::namespace_of(process)?),
                     running.layers.clone(),
@@ -228,45 +242,36 @@ impl Containers {
                 return Err(failure(FailureKind::NotRunning, text));
             }
         };
-        let (ours, theirs) = socketpair(
-            AddressFamily::UNIX,
-            SocketType::STREAM,
-            SocketFlags::CLOEXEC,
-            None,
-        )
-        .context(what)?;
-        let key = self.next_key;
-        epoll::add(epoll, &ours, EventData::new_u64(key), EventFlags::IN).context(what)?;
+        if view.is_some() && running.is_none() {
+            // Whoever waited for another one has gone away.
+            self.end_visits(id);
+        }
         let lower = self.layers.acquire(&layers)?;
-        let forked = match sys::process::fork().context(what) {
-            Ok(Forked::Child) => {
-                let work = Work {
-                    request,
-                    place: Place::new(id, &lower, kind),
-                    job,
-                };
-                files::run(&work, theirs)
-            }
-            Ok(Forked::Parent { pid }) => pid,
+        let place = Place::new(id, &lower, kind);
+        let work = Work { request, place, job };
+        self.errand(epoll, request, id, layers, |socket| files::run(&work, socket))
+    }
+
+    /// Forks a process that answers a request by itself: what it looks at is a container's, and may be slow, endless or
+    /// wrong.
+    pub(super) fn errand(
+        &mut self,
+        epoll: &OwnedFd,
+        request: u64,
+        container: &str,
+        layers: Vec<LayerExtent>,
+        work: impl FnOnce(OwnedFd),
+    ) -> Outcome<()> {
+        let forked = self.fork_errand(epoll, work);
+        let (key, process, ours) = match forked {
+            Ok(forked) => forked,
             Err(failure) => {
                 self.layers.put_back(&layers);
                 return Err(failure);
             }
         };
-        let process = Pid::from_raw(forked)
-            .ok_or_else(|| failure(FailureKind::Internal, "fork"))
-            .and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).context(what));
-        let process = match process {
-            Ok(process) => process,
-            Err(failure) => {
-                let _ = sys::signal::send(forked, libc::SIGKILL);
-                self.layers.put_back(&layers);
-                return Err(failure);
-            }
-        };
-        self.next_key = key.saturating_add(1);
         let visit = Visit {
-            container: id.to_owned(),
+            container: container.to_owned(),
             process,
             channel: Channel::new(ours),
             layers,
@@ -277,9 +282,41 @@ impl Containers {
         Ok(())
     }
 
-    /// Ends what still works on the files of a container that is about to start: nobody waits for it any more, and an
-    /// upper directory is in one overlay at a time.
-    fn end_visits(&mut self, id: &str) {
+    fn fork_errand(
+        &mut self,
+        epoll: &OwnedFd,
+        work: impl FnOnce(OwnedFd),
+    ) -> Outcome<(u64, OwnedFd, OwnedFd)> {
+        let what = || "a process for the request could not be made".to_owned();
+        let (ours, theirs) = socketpair(
+            AddressFamily::UNIX,
+            SocketType::STREAM,
+            SocketFlags::CLOEXEC,
+            None,
+        )
+        .context(what)?;
+        let key = self.next_key;
+        epoll::add(epoll, &ours, EventData::new_u64(key), EventFlags::IN).context(what)?;
+        let forked = match sys::process::fork().context(what)? {
+            Forked::Child => {
+                work(theirs);
+                sys::process::exit_now(0)
+            }
+            Forked::Parent { pid } => pid,
+        };
+        self.next_key = key.saturating_add(1);
+        let process = Pid::from_raw(forked)
+            .ok_or_else(|| failure(FailureKind::Internal, "fork"))
+            .and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).context(what));
+        if process.is_err() {
+            let _ = sys::signal::send(forked, libc::SIGKILL);
+        }
+        Ok((key, process?, ours))
+    }
+
+    /// Ends what still works on the files of a container that is about to start or to go: nobody waits for it any more,
+    /// and an upper directory is in one overlay at a time.
+    pub(super) fn end_visits(&mut self, id: &str) {
         let stale: Vec<u64> = self
             .visits
             .iter()
@@ -385,6 +422,11 @@ impl Containers {
         let over = match &message {
             FromGuest::Reply { id, result } => {
                 running.waiting.remove(id);
+                if *id == running.start
+                    && let Ok(Reply::Started { pid }) = result
+                {
+                    running.first = Some(*pid);
+                }
                 *id == running.start && result.is_err()
             }
             FromGuest::Event(Event::Exited { exec: None, .. }) => true,
@@ -444,8 +486,11 @@ impl Containers {
         messages
     }
 
-    /// Kills the shims that are still there when the machine stops.
+    /// Kills the shims and errands that are still there when the machine stops.
     pub(super) fn kill_shims(&self) {
+        for visit in self.visits.values() {
+            let _ = sys::process::send_signal(&visit.process, libc::SIGKILL);
+        }
         for running in self.running.values() {
             let _ = sys::signal::send(running.shim, libc::SIGKILL);
         }

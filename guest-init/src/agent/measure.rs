@@ -2,16 +2,23 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Read;
+use std::os::fd::{AsFd, OwnedFd};
 
-use protocol::{BlockUsage, InterfaceUsage, ProcessInfo, Reply, Usage};
+use protocol::{BlockUsage, FromGuest, InterfaceUsage, ProcessInfo, Reply, Usage};
 
 use crate::boot::{CONTAINERS_CGROUP, clock};
-use crate::failure::{Outcome, failure};
+use crate::channel::Channel;
+use crate::failure::{Outcome, failure, shortened};
+use crate::sys;
 
 /// Processes that one answer tells; the message that carries them is bounded.
 const MOST_PROCESSES: usize = 2048;
+const MOST_BYTES: usize = 512 << 10;
+/// Bytes of a file of /proc that are read, which a process can make as long as it likes.
+const LONGEST_FILE: u64 = 16 << 10;
 /// Bytes of a command line that are told.
-const LONGEST_COMMAND: usize = 256;
+const LONGEST_COMMAND: u64 = 256;
 /// The kernel's unit of CPU time in /proc (USER_HZ).
 const TICKS_A_SECOND: u64 = 100;
 const TICK_NS: u64 = 1_000_000_000 / TICKS_A_SECOND;
@@ -21,6 +28,19 @@ fn not_running(id: &str) -> protocol::Failure {
         protocol::FailureKind::NotRunning,
         format!("container {id} is not running"),
     )
+}
+
+/// Answers a request. Called in the forked child of PID 1.
+pub(super) fn run(request: u64, socket: OwnedFd, work: impl FnOnce() -> Outcome<Reply>) {
+    if sys::fd::close_all_except(&[socket.as_fd()]).is_err() {
+        return;
+    }
+    let reply = FromGuest::Reply {
+        id: request,
+        result: work().map_err(shortened),
+    };
+    let mut channel = Channel::new(socket);
+    let _ = channel.send(&reply).and_then(|()| channel.flush_all());
 }
 
 /// The processes in a container, those of cgroups below its own included.
@@ -46,10 +66,16 @@ pub(super) fn processes(id: &str) -> Outcome<Reply> {
     let boot_ns = i64::try_from(clock::now())
         .unwrap_or(0)
         .saturating_sub(since_boot());
+    let mut room = MOST_BYTES;
     let processes = numbers
         .into_iter()
         .take(MOST_PROCESSES)
         .filter_map(|pid| process(pid, boot_ns))
+        .take_while(|process| {
+            let length = serde_json::to_vec(process).map_or(MOST_BYTES, |text| text.len());
+            room = room.saturating_sub(length);
+            room > 0
+        })
         .collect();
     Ok(Reply::Processes { processes })
 }
@@ -63,8 +89,14 @@ fn since_boot() -> i64 {
 
 /// One process, if it is still there.
 fn process(pid: u32, boot_ns: i64) -> Option<ProcessInfo> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let read = |file: &str, most: u64| {
+        let mut bytes = Vec::new();
+        let file = fs::File::open(format!("/proc/{pid}/{file}")).ok()?;
+        file.take(most).read_to_end(&mut bytes).ok()?;
+        Some(bytes)
+    };
+    let text = |file: &str| Some(String::from_utf8_lossy(&read(file, LONGEST_FILE)?).into_owned());
+    let (stat, status) = (text("stat")?, text("status")?);
     let mut process = parse_stat(&stat, boot_ns)?;
     let id = |key: &str| {
         let line = status.lines().find_map(|line| line.strip_prefix(key))?;
@@ -73,10 +105,7 @@ fn process(pid: u32, boot_ns: i64) -> Option<ProcessInfo> {
     };
     process.uid = id("Uid:").unwrap_or(0);
     process.gid = id("Gid:").unwrap_or(0);
-    let command = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    let command = command
-        .get(..command.len().min(LONGEST_COMMAND))
-        .unwrap_or_default();
+    let command = read("cmdline", LONGEST_COMMAND).unwrap_or_default();
     process.arguments = command
         .split(|byte| *byte == 0)
         .filter(|word| !word.is_empty())

@@ -46,16 +46,26 @@ impl Agent {
                 }
             }
             Request::Top { container } => {
-                super::containers::check_id(&container).and_then(|()| measure::processes(&container))
+                match self.measure(id, &container, || measure::processes(&container)) {
+                    Ok(()) => return Ok(()),
+                    Err(failure) => Err(failure),
+                }
             }
             Request::Usage {
                 container,
                 host_interfaces,
-            } => super::containers::check_id(&container)
-                .and_then(|()| measure::usage(&container, &host_interfaces)),
-            Request::Update { container, limits } => super::containers::check_id(&container)
-                .and_then(|()| Cgroup::of_running(&container)?.set(&limits))
-                .map(|()| Reply::Done),
+            } => match self.measure(id, &container, || measure::usage(&container, &host_interfaces)) {
+                Ok(()) => return Ok(()),
+                Err(failure) => Err(failure),
+            },
+            // The kernel may have to take memory back before the write returns.
+            Request::Update { container, limits } => {
+                let update = || Cgroup::of_running(&container)?.set(&limits).map(|()| Reply::Done);
+                match self.measure(id, &container, update) {
+                    Ok(()) => return Ok(()),
+                    Err(failure) => Err(failure),
+                }
+            }
             Request::Remove { container } => self.remove(&container),
             Request::RemoveVolume { volume } => self.remove_volume(&volume),
             Request::SetNames { table, names } => network::store_names(&table, &names).map(|()| Reply::Done),
@@ -75,6 +85,7 @@ impl Agent {
                 Err(failure) => Err(failure),
             },
         };
+        let result = result.map_err(crate::failure::shortened);
         let removed = matches!(result, Ok(Reply::Done));
         self.control.send(&FromGuest::Reply { id, result })?;
         if removed {
@@ -106,13 +117,28 @@ impl Agent {
         }
     }
 
-    fn remove(&self, container: &str) -> Outcome<Reply> {
+    /// Answers a request in a process of its own.
+    fn measure(
+        &mut self,
+        request: u64,
+        container: &str,
+        work: impl FnOnce() -> Outcome<Reply>,
+    ) -> Outcome<()> {
+        super::containers::check_id(container)?;
+        self.containers
+            .errand(&self.epoll, request, container, Vec::new(), |socket| {
+                measure::run(request, socket, work)
+            })
+    }
+
+    fn remove(&mut self, container: &str) -> Outcome<Reply> {
         super::containers::check_id(container)?;
         if self.containers.is_known(container) {
             return Err(invalid(format!(
                 "container {container} is running: stop it before it is removed"
             )));
         }
+        self.containers.end_visits(container);
         crate::trash::throw_away(&Path::new(CONTAINERS).join(container), Path::new(TRASH))
             .map(|_| Reply::Done)
     }

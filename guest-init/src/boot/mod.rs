@@ -124,7 +124,7 @@ pub(crate) fn hello(problem: Option<String>) -> Hello {
 
 /// What a directory of the data disk holds, as many names as fit into the greeting.
 fn names_in(directory: &str) -> Vec<String> {
-    const MOST: usize = 8192;
+    const MOST: usize = 4096;
     let entries = fs::read_dir(directory).into_iter().flatten().flatten();
     entries
         .filter_map(|entry| entry.file_name().into_string().ok())

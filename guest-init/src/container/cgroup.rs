@@ -15,6 +15,10 @@ use crate::failure::{Context, Outcome, failure, invalid};
 
 /// How long the kernel may take to bury what was killed, in seconds, before the cgroup is left behind.
 const BURIAL_SECONDS: i64 = 10;
+/// How often killing and removing are tried before a cgroup is left behind.
+const BURIALS: usize = 8;
+/// Cgroups below a container's own that are removed at once.
+const MOST_BELOW: usize = 4096;
 
 /// A cgroup that exists.
 #[derive(Debug)]
@@ -76,6 +80,7 @@ impl Cgroup {
     /// Kills what is still in a container's cgroup and removes it. Returns whether it is gone; does not wait.
     pub(crate) fn try_remove(id: &str) -> bool {
         let path = format!("{CONTAINERS_CGROUP}/{id}");
+        remove_below(&path);
         match rustix::fs::rmdir(&path) {
             Ok(()) | Err(Errno::NOENT) => true,
             Err(_) => {
@@ -83,23 +88,6 @@ impl Cgroup {
                 false
             }
         }
-    }
-
-    /// The oldest process of a running container: its first one.
-    pub(crate) fn first_process(id: &str) -> Outcome<u32> {
-        let gone = || {
-            failure(
-                protocol::FailureKind::NotRunning,
-                format!("container {id} is not running"),
-            )
-        };
-        let path = format!("{CONTAINERS_CGROUP}/{id}/cgroup.procs");
-        let processes = fs::read_to_string(path).map_err(|_| gone())?;
-        processes
-            .lines()
-            .filter_map(|line| line.parse().ok())
-            .min()
-            .ok_or_else(gone)
     }
 
     /// Kills what is in any container's cgroup.
@@ -124,7 +112,15 @@ impl Cgroup {
 
     /// Sets the limits that are given; the others stay as they are.
     pub(crate) fn set(&self, limits: &Limits) -> Outcome<()> {
-        let number = |value: Option<u64>| value.map(|value| value.to_string());
+        // The largest number is no limit.
+        let shown = |value: u64| {
+            if value == u64::MAX {
+                "max".to_owned()
+            } else {
+                value.to_string()
+            }
+        };
+        let number = |value: Option<u64>| value.map(shown);
         let list = |file: &str, asked: &Option<String>, what: &str| -> Outcome<()> {
             let Some(asked) = asked.as_deref().filter(|asked| !asked.is_empty()) else {
                 return Ok(());
@@ -150,7 +146,7 @@ impl Cgroup {
                 "cpu.max",
                 limits
                     .cpu_quota
-                    .map(|(quota, period)| format!("{quota} {period}")),
+                    .map(|(quota, period)| format!("{} {period}", shown(quota))),
             ),
             ("cpu.weight", number(limits.cpu_weight)),
             ("pids.max", number(limits.pids)),
@@ -244,9 +240,14 @@ impl Cgroup {
 
     /// Kills what is still in here, waits for the kernel to bury it, and removes the cgroup.
     pub(crate) fn remove(&self) {
-        while let Err(errno) = rustix::fs::rmdir(&self.path) {
-            if errno != Errno::BUSY || self.try_write("cgroup.kill", "1").is_err() || !self.wait_until_empty()
-            {
+        // A container that may write its cgroups has made some below its own.
+        for _ in 0..BURIALS {
+            remove_below(&self.path);
+            match rustix::fs::rmdir(&self.path) {
+                Err(Errno::BUSY) => {}
+                Ok(()) | Err(_) => return,
+            }
+            if self.try_write("cgroup.kill", "1").is_err() || !self.wait_until_empty() {
                 return;
             }
         }
@@ -269,6 +270,24 @@ impl Cgroup {
             let _ = rustix::io::pread(&events, &mut [0; 512], 0);
         }
         true
+    }
+}
+
+/// Removes the cgroups below one, as far as they are empty: the deepest first.
+fn remove_below(path: &str) {
+    let mut all = vec![std::path::PathBuf::from(path)];
+    let mut next = 0;
+    while let Some(folder) = all.get(next).filter(|_| all.len() < MOST_BELOW) {
+        let inner = fs::read_dir(folder).into_iter().flatten().flatten();
+        let inner: Vec<_> = inner
+            .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+            .map(|entry| entry.path())
+            .collect();
+        all.extend(inner);
+        next += 1;
+    }
+    for folder in all.iter().skip(1).rev() {
+        let _ = rustix::fs::rmdir(folder);
     }
 }
 

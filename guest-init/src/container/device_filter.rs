@@ -33,6 +33,17 @@ pub(crate) struct Rule {
 }
 
 impl Rule {
+    /// Every device there is.
+    pub(crate) fn everything() -> Vec<Self> {
+        let all = |kind| Self {
+            kind,
+            major: None,
+            minor: None,
+            access: ALL,
+        };
+        vec![all(Kind::Character), all(Kind::Block)]
+    }
+
     /// A rule for one device. `access` is some of `rwm`.
     pub(crate) fn for_device(kind: Kind, major: u32, minor: u32, access: &str) -> Self {
         let bits = access.chars().fold(0, |bits, letter| {

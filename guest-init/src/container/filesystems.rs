@@ -27,21 +27,22 @@ pub(super) struct Node {
     pub(super) device: u64,
 }
 
-/// /proc and /sys, which have to be the container's own.
-pub(super) fn mount_kernel() -> Outcome<()> {
+/// /proc and /sys, which have to be the container's own. The latter can be written by the privileged alone.
+pub(super) fn mount_kernel(privileged: bool) -> Outcome<()> {
+    let sealed = if privileged { CLOSED } else { CLOSED | RDONLY };
     put(
         &create("proc", &[], CLOSED)?,
         &mounting::plain_directory("/proc")?,
         "/proc",
     )?;
     put(
-        &create("sysfs", &[], CLOSED | RDONLY)?,
+        &create("sysfs", &[], sealed)?,
         &mounting::plain_directory("/sys")?,
         "/sys",
     )?;
     // In the container's cgroup namespace by now, so this shows its own cgroup as the root.
     put(
-        &create("cgroup2", &[], CLOSED | RDONLY)?,
+        &create("cgroup2", &[], sealed)?,
         &mounting::plain_directory("/sys/fs/cgroup")?,
         "/sys/fs/cgroup",
     )

@@ -51,7 +51,10 @@ pub(crate) fn build(spec: &ContainerSpec, parts: &Parts<'_>) -> Outcome<()> {
         }
     }
 
-    let nodes = look_up_devices(spec)?;
+    let mut nodes = look_up_devices(spec)?;
+    if spec.privileged {
+        nodes.extend(all_devices()?);
+    }
     let etc = stage_etc(&spec.etc_files)?;
     let init = if spec.init {
         Some(mounting::copy_of("/init", false).context(|| "/init".to_owned())?)
@@ -61,7 +64,7 @@ pub(crate) fn build(spec: &ContainerSpec, parts: &Parts<'_>) -> Outcome<()> {
     let volumes = volume::open_all(&spec.mounts)?;
     root::change_into(parts.root)?;
 
-    filesystems::mount_kernel()?;
+    filesystems::mount_kernel(spec.privileged)?;
     filesystems::mount_dev(spec, parts, &nodes)?;
     for (name, mount) in &etc {
         put_file(mount, &Path::new("/etc").join(name))?;
@@ -105,6 +108,29 @@ fn look_up_devices(spec: &ContainerSpec) -> Outcome<Vec<Node>> {
             })
         })
         .collect()
+}
+
+/// The guest's own devices, but for its terminals and what every container has of its own.
+fn all_devices() -> Outcome<Vec<Node>> {
+    let mut nodes = Vec::new();
+    for entry in fs::read_dir("/dev").context(|| "/dev".to_owned())?.flatten() {
+        let Ok(name) = entry.file_name().into_string() else {
+            continue;
+        };
+        let own = ["console", "tty", "ptmx"].contains(&name.as_str()) || name.starts_with("tty");
+        let Ok(status) = stat(entry.path().as_path()) else {
+            continue;
+        };
+        let kind = FileType::from_raw_mode(status.st_mode);
+        if !own && matches!(kind, FileType::BlockDevice | FileType::CharacterDevice) {
+            nodes.push(Node {
+                target: format!("/dev/{name}"),
+                kind,
+                device: status.st_rdev,
+            });
+        }
+    }
+    Ok(nodes)
 }
 
 /// Writes the files for /etc into a tmpfs of their own and returns a mount of each.

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 use protocol::Mount;
-use rustix::fs::{Dir, Mode, OFlags, ResolveFlags, mkdir, open, openat, openat2};
+use rustix::fs::{Dir, FlockOperation, Mode, OFlags, ResolveFlags, flock, mkdir, open, openat, openat2};
 use rustix::io::Errno;
 use rustix::mount::{OpenTreeFlags, open_tree};
 
@@ -22,6 +22,8 @@ pub(crate) struct Opened {
     mount: OwnedFd,
     /// The same directory; `None` where nothing is to be copied into it.
     empty: Option<OwnedFd>,
+    /// Locked for as long as it may be filled: two containers that start at once fill it once.
+    _lock: Option<OwnedFd>,
 }
 
 /// Refuses what cannot be a volume's name before it becomes part of a path.
@@ -69,6 +71,13 @@ fn open_one(name: &str, read_only: bool, copy_up: bool, subpath: Option<&str>) -
             Err(errno) => return Err(errno).context(|| format!("mkdir {directory}")),
         }
     }
+    let lock = if copy_up {
+        let lock = open(base.as_str(), DIRECTORY, Mode::empty()).context(|| format!("open {base}"))?;
+        flock(&lock, FlockOperation::LockExclusive).context(|| format!("volume {name:?}"))?;
+        Some(lock)
+    } else {
+        None
+    };
     let mut directory = open(data.as_str(), DIRECTORY, Mode::empty()).context(|| format!("open {data}"))?;
     if let Some(subpath) = subpath.filter(|subpath| !subpath.is_empty()) {
         let flags = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
@@ -85,7 +94,11 @@ fn open_one(name: &str, read_only: bool, copy_up: bool, subpath: Option<&str>) -
     };
     ioctl::set_mount_attributes(&mount, c"", false, attributes).context(|| format!("volume {name:?}"))?;
     let empty = (copy_up && is_empty(&directory).context(|| data.clone())?).then_some(directory);
-    Ok(Opened { mount, empty })
+    Ok(Opened {
+        mount,
+        empty,
+        _lock: lock,
+    })
 }
 
 fn is_empty(directory: &OwnedFd) -> Result<bool, Errno> {
@@ -122,7 +135,12 @@ impl Opened {
         if let Some(empty) = &self.empty {
             let source = openat(target, ".", DIRECTORY, Mode::empty())
                 .context(|| format!("open {}", path.display()))?;
-            tree::copy(&source, empty).context(|| {
+            let copied = tree::copy(&source, empty);
+            if copied.is_err() {
+                // Half of it would be taken for all of it the next time.
+                let _ = crate::trash::empty_directory(empty);
+            }
+            copied.context(|| {
                 format!(
                     "the image's files in {} could not be copied into the volume",
                     path.display()

@@ -94,7 +94,12 @@ pub(super) fn list(upper: &OwnedFd, lower: &OwnedFd, out: &mut impl Write) -> io
         if is_runtimes_own(&level.upper, &name, path.get(1..).unwrap_or_default()) {
             continue;
         }
-        let status = statat(&level.upper, &name, AtFlags::SYMLINK_NOFOLLOW)?;
+        let status = match statat(&level.upper, &name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(status) => status,
+            // Gone since its directory was read.
+            Err(Errno::NOENT) => continue,
+            Err(errno) => return Err(errno.into()),
+        };
         let before = level
             .lower
             .as_ref()
@@ -120,7 +125,11 @@ pub(super) fn list(upper: &OwnedFd, lower: &OwnedFd, out: &mut impl Write) -> io
                 }
             }
         };
-        let inner = openat(&level.upper, &name, DIRECTORY, Mode::empty())?;
+        let inner = match openat(&level.upper, &name, DIRECTORY, Mode::empty()) {
+            Ok(inner) => inner,
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => continue,
+            Err(errno) => return Err(errno.into()),
+        };
         let below = level
             .lower
             .as_ref()

@@ -14,7 +14,7 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
 
-use protocol::{FileJob, FromGuest, Reply, STREAM_PORT, Token};
+use protocol::{COMPLETE, FileJob, FromGuest, Reply, STREAM_PORT, Token};
 
 use crate::channel::Channel;
 use crate::failure::{Context, Outcome};
@@ -31,13 +31,13 @@ pub(crate) struct Work<'a> {
     pub(crate) job: &'a FileJob,
 }
 
-/// Does it and ends. Called in the forked child of PID 1.
-pub(crate) fn run(work: &Work<'_>, socket: OwnedFd) -> ! {
+/// Does it. Called in the forked child of PID 1.
+pub(crate) fn run(work: &Work<'_>, socket: OwnedFd) {
     use std::os::fd::AsFd;
     let mut kept = vec![socket.as_fd()];
     kept.extend(work.place.kept());
     if sys::fd::close_all_except(&kept).is_err() {
-        sys::process::exit_now(1);
+        return;
     }
     let _ = std::fs::write("/proc/self/oom_score_adj", "500");
     let mut channel = Channel::new(socket);
@@ -46,7 +46,7 @@ pub(crate) fn run(work: &Work<'_>, socket: OwnedFd) -> ! {
         if !std::mem::replace(&mut answered, true) {
             let reply = FromGuest::Reply {
                 id: work.request,
-                result,
+                result: result.map_err(crate::failure::shortened),
             };
             let _ = channel.send(&reply).and_then(|()| channel.flush_all());
         }
@@ -56,7 +56,6 @@ pub(crate) fn run(work: &Work<'_>, socket: OwnedFd) -> ! {
         .enter()
         .and_then(|()| execute(work.job, &work.place, &mut |reply| answer(Ok(reply))));
     answer(result.map(|()| Reply::Done));
-    sys::process::exit_now(0)
 }
 
 fn execute(job: &FileJob, place: &Place<'_>, answer: &mut dyn FnMut(Reply)) -> Outcome<()> {
@@ -114,7 +113,10 @@ fn open(token: &Token) -> Outcome<Stream> {
     Ok(io::BufWriter::with_capacity(BUFFER, socket))
 }
 
-/// Writes the rest out. A host that hangs up does not want it.
+/// Ends a stream with the byte that says that all is there. A host that hangs up does not want it.
 fn finish(result: io::Result<()>, mut stream: Stream, what: &str) -> Outcome<()> {
-    result.and_then(|()| stream.flush()).context(|| what.to_owned())
+    result
+        .and_then(|()| stream.write_all(&[COMPLETE]))
+        .and_then(|()| stream.flush())
+        .context(|| what.to_owned())
 }

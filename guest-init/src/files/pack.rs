@@ -10,7 +10,8 @@ use std::os::unix::ffi::OsStrExt;
 
 use protocol::PathStat;
 use rustix::fs::{
-    AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat, fgetxattr, flistxattr, open, openat, readlinkat, statat,
+    AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat, fgetxattr, flistxattr, fstat, open, openat, readlinkat,
+    statat,
 };
 use rustix::io::Errno;
 use tar::{Builder, EntryType, Header};
@@ -43,19 +44,27 @@ pub(super) struct Source {
 pub(super) fn source(path: &str) -> Outcome<(PathStat, Source)> {
     let stat = stat::stat(path)?;
     let clean = cleaned(path);
+    if path.ends_with('/') {
+        // What a link leads to, as with a dot after it.
+        return source(&format!("{path}."));
+    }
+    if path.ends_with("/.") {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let source = Source {
+            parent: open(&clean, flags, Mode::empty()).context(|| path.to_owned())?,
+            name: c".".to_owned(),
+            prefix: b".".to_vec(),
+        };
+        return Ok((stat, source));
+    }
     let parent = clean.parent().unwrap_or(std::path::Path::new("/"));
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let parent = open(parent, flags, Mode::empty()).context(|| path.to_owned())?;
     let name = clean.file_name().map_or(&b"."[..], |name| name.as_bytes());
-    let prefix = if path.ends_with("/.") || path == "/" {
-        b"."
-    } else {
-        name
-    };
     let source = Source {
         parent,
         name: CString::new(name).map_err(|_| crate::failure::invalid("a NUL in the path"))?,
-        prefix: prefix.to_vec(),
+        prefix: name.to_vec(),
     };
     Ok((stat, source))
 }
@@ -156,6 +165,10 @@ impl<'a, W: Write> Packer<'a, W> {
         if self.layer && changes::is_whiteout(&status) {
             return self.whiteout(path).map(|()| None);
         }
+        // A tar has no sockets.
+        if kind == FileType::Socket {
+            return Ok(None);
+        }
         let mut header = header(&status);
         if kind != FileType::Directory && status.st_nlink > 1 {
             let key = (status.st_dev, status.st_ino);
@@ -183,6 +196,11 @@ impl<'a, W: Write> Packer<'a, W> {
             FileType::RegularFile => {
                 let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
                 let file = openat(parent, name, flags, Mode::empty())?;
+                let opened = fstat(&file)?;
+                if (opened.st_dev, opened.st_ino) != (status.st_dev, status.st_ino) {
+                    // Something else by now, and perhaps a device.
+                    return Ok(None);
+                }
                 let size = u64::try_from(status.st_size).unwrap_or(0);
                 header.set_entry_type(EntryType::Regular);
                 header.set_size(size);
@@ -209,7 +227,6 @@ impl<'a, W: Write> Packer<'a, W> {
                 header.set_entry_type(EntryType::Fifo);
                 self.append(header, path, &[], &[], io::empty())?;
             }
-            // A tar has no sockets.
             _ => {}
         }
         Ok(None)

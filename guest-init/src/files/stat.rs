@@ -6,10 +6,15 @@ use rustix::fs::{AtFlags, CWD, FileType, Stat, readlinkat, statat};
 use crate::container::mounting::cleaned;
 use crate::failure::{Context, Outcome, failure};
 
-/// What lies at a path, whose last part is not followed.
+/// What lies at a path, whose last part is followed where a slash or a dot comes after it.
 pub(super) fn stat(path: &str) -> Outcome<PathStat> {
     let clean = cleaned(path);
-    let status = statat(CWD, &clean, AtFlags::SYMLINK_NOFOLLOW).map_err(|errno| match errno {
+    let flags = if path.ends_with('/') || path.ends_with("/.") {
+        AtFlags::empty()
+    } else {
+        AtFlags::SYMLINK_NOFOLLOW
+    };
+    let status = statat(CWD, &clean, flags).map_err(|errno| match errno {
         rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR => failure(
             protocol::FailureKind::ProgramNotFound,
             format!("Could not find the file {path}"),

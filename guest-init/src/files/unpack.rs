@@ -11,8 +11,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::{
-    AtFlags, FileType, Gid, Mode, OFlags, Timespec, Timestamps, Uid, XattrFlags, chmodat, chownat, fsetxattr,
-    linkat, makedev, mkdirat, mknodat, open, openat, statat, symlinkat, unlinkat, utimensat,
+    AtFlags, Dir, FileType, Gid, Mode, OFlags, Timespec, Timestamps, Uid, XattrFlags, chmodat, chownat,
+    fsetxattr, linkat, makedev, mkdirat, mknodat, open, openat, statat, symlinkat, unlinkat, utimensat,
 };
 use rustix::io::Errno;
 use tar::{Archive, Entry, EntryType};
@@ -25,6 +25,8 @@ const BUFFER: usize = 256 << 10;
 const DIRECTORY: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 /// Directories whose times are set in the end; those of more stay as they come.
 const MOST_DIRECTORIES: usize = 1 << 20;
+/// Directories inside each other that are removed.
+const DEEPEST: usize = 4096;
 
 /// The directory to unpack into.
 pub(super) fn target(path: &str) -> Outcome<OwnedFd> {
@@ -230,15 +232,37 @@ fn make_parents(target: &OwnedFd, path: &Path) -> Result<(), Errno> {
     Ok(())
 }
 
-/// Removes a directory with all that is in it.
+/// Removes a directory with all that is in it, however deep.
 fn remove_tree(target: &OwnedFd, path: &Path) -> io::Result<()> {
-    let directory = openat(
-        target,
-        path,
-        OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
-        Mode::empty(),
-    )?;
-    crate::trash::empty_directory(&directory)?;
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let mut levels = vec![(openat(target, path, flags, Mode::empty())?, CString::default())];
+    while let Some((directory, _)) = levels.last() {
+        let mut inner = None;
+        for entry in Dir::read_from(directory)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            if matches!(name.to_bytes(), b"." | b"..") {
+                continue;
+            }
+            match openat(directory, name, flags, Mode::empty()) {
+                Ok(below) => {
+                    inner = Some((below, name.to_owned()));
+                    break;
+                }
+                Err(_) => unlinkat(directory, name, AtFlags::empty())?,
+            }
+        }
+        match inner {
+            Some(_) if levels.len() >= DEEPEST => return Err(Errno::NAMETOOLONG.into()),
+            Some(inner) => levels.push(inner),
+            None => {
+                let Some((_, name)) = levels.pop() else { break };
+                if let Some((parent, _)) = levels.last() {
+                    unlinkat(parent, name.as_c_str(), AtFlags::REMOVEDIR)?;
+                }
+            }
+        }
+    }
     unlinkat(target, path, AtFlags::REMOVEDIR).map_err(io::Error::from)
 }
 

@@ -81,15 +81,14 @@ pub(crate) fn leave(sockets: &mut Joined, host_interface: &str) -> Outcome<()> {
 fn ensure_bridge(guest: &mut Netlink, bridge: &Bridge) -> Outcome<u32> {
     check_name(&bridge.name)?;
     let what = || format!("the bridge {}", bridge.name);
-    match guest.index(&bridge.name) {
-        Err(Errno::NODEV) => {}
-        other => return other.context(what),
+    if guest.index(&bridge.name).is_err() {
+        match guest.add_bridge(&bridge.name, bridge.mtu) {
+            // Another container was first.
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(errno) => return Err(errno).context(what),
+        }
     }
-    match guest.add_bridge(&bridge.name, bridge.mtu) {
-        // Another container was first.
-        Ok(()) | Err(Errno::EXIST) => {}
-        Err(errno) => return Err(errno).context(what),
-    }
+    // Also of one that is there: who made it may not have come so far.
     let index = guest.index(&bridge.name).context(what)?;
     for (address, prefix) in &bridge.addresses {
         match guest.add_address(index, *address, *prefix) {

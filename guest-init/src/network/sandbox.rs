@@ -21,6 +21,8 @@ pub(crate) struct Sandbox {
     /// Where this process lives.
     home: OwnedFd,
     pub(super) sockets: Joined,
+    /// The guest's ends of its interfaces.
+    interfaces: Vec<String>,
 }
 
 fn own_namespace() -> Outcome<OwnedFd> {
@@ -48,6 +50,7 @@ impl Sandbox {
             namespace,
             home,
             sockets: Joined { guest, container },
+            interfaces: Vec::new(),
         })
     }
 
@@ -66,12 +69,24 @@ impl Sandbox {
 
     /// Puts the container on a network.
     pub(crate) fn join(&mut self, attachment: &Attachment) -> Outcome<()> {
-        join::join(&mut self.sockets, self.namespace.as_fd(), attachment)
+        join::join(&mut self.sockets, self.namespace.as_fd(), attachment)?;
+        self.interfaces.push(attachment.host_interface.clone());
+        Ok(())
     }
 
     /// Takes the container off the network of an interface.
     pub(crate) fn leave(&mut self, host_interface: &str) -> Outcome<()> {
+        self.interfaces.retain(|known| known != host_interface);
         join::leave(&mut self.sockets, host_interface)
+    }
+}
+
+impl Sandbox {
+    /// Takes the container off every network. What cannot be taken away goes with the namespace.
+    pub(crate) fn leave_all(&mut self) {
+        for interface in std::mem::take(&mut self.interfaces) {
+            let _ = join::leave(&mut self.sockets, &interface);
+        }
     }
 }
 

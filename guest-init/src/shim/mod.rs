@@ -11,6 +11,7 @@ mod serve;
 mod streams;
 mod surroundings;
 
+use std::collections::BTreeMap;
 use std::os::fd::{AsFd, OwnedFd};
 
 use protocol::{ContainerSpec, FromGuest};
@@ -20,6 +21,8 @@ use crate::sys;
 
 /// What a shim is born with.
 pub(crate) struct Launch<'a> {
+    /// The first processes of the containers that run, by ID.
+    pub(crate) neighbours: &'a BTreeMap<String, u32>,
     pub(crate) spec: &'a ContainerSpec,
     /// The request to answer once the container runs.
     pub(crate) request: u64,

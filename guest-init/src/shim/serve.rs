@@ -51,6 +51,10 @@ pub(super) struct Shim {
     unfinished: Vec<u64>,
     /// Pause requests that wait for the kernel, with what they wait for.
     freezing: Vec<(u64, bool)>,
+    /// Pause requests that wait until every process that was begun has executed its program.
+    pausing: Vec<u64>,
+    /// Whether the container is to stand still.
+    paused: bool,
     /// Out-of-memory kills that were told.
     oom_kills: u64,
     /// Whether children are made in the container's PID namespace.
@@ -69,7 +73,7 @@ impl Shim {
         // Held beside, because the cgroup itself moves on or is gone when something fails.
         let grave = cgroup.duplicate()?;
         let started = move || -> Outcome<Self> {
-            let own_rules = if spec.devices.is_empty() {
+            let own_rules = if spec.devices.is_empty() && !spec.privileged {
                 None
             } else {
                 Some(device_filter::load(&device_rules(spec)?)?)
@@ -79,7 +83,7 @@ impl Shim {
                 .context(|| "the device rules could not be attached".to_owned())?;
             let memory_events = cgroup.events("memory.events")?;
             let epoll = epoll::create(CreateFlags::CLOEXEC).context(|| "epoll".to_owned())?;
-            let surroundings = Surroundings::prepare(spec, cgroup.directory())?;
+            let surroundings = Surroundings::prepare(spec, launch.neighbours, cgroup.directory())?;
             let parts = inside::Parts {
                 root: root.as_fd(),
                 terminals: &terminals.mount,
@@ -113,6 +117,8 @@ impl Shim {
                 next_job: FIRST,
                 unfinished: Vec::new(),
                 freezing: Vec::new(),
+                pausing: Vec::new(),
+                paused: false,
                 oom_kills: 0,
                 entered: false,
             };
@@ -164,6 +170,8 @@ impl Shim {
             // Without PID 1 there is no machine; anything else is for its log.
             crate::power::log(&format!("container {}: {error}", self.id));
         }
+        // Another container may live on in its network, and must not keep its addresses.
+        self.surroundings.unplug();
     }
 
     fn serve_until_gone(&mut self, channel: &mut Channel) -> std::io::Result<()> {
@@ -267,7 +275,24 @@ impl Shim {
             self.clean_up();
         }
         let id = self.jobs.get(&number).map_or(0, |job| job.request);
-        channel.send(&FromGuest::Reply { id, result })
+        channel.send(&FromGuest::Reply { id, result })?;
+        if self.is_executing() {
+            return Ok(());
+        }
+        for id in std::mem::take(&mut self.pausing) {
+            match self.pause(id, true) {
+                Ok(None) => {}
+                Ok(Some(reply)) => channel.send(&FromGuest::Reply {
+                    id,
+                    result: Ok(reply),
+                })?,
+                Err(failure) => channel.send(&FromGuest::Reply {
+                    id,
+                    result: Err(failure),
+                })?,
+            }
+        }
+        Ok(())
     }
 
     /// Tells the host about processes that ended. Returns whether the container is gone.
@@ -426,6 +451,10 @@ impl Shim {
                 format!("exec {exec} runs already"),
             ));
         }
+        if self.paused {
+            let text = format!("container {} is paused", self.id);
+            return Err(failure(FailureKind::NotRunning, text));
+        }
         if self.running(None)?.verdict().is_some() {
             let text = format!("container {} is not running yet", self.id);
             return Err(failure(FailureKind::NotRunning, text));
@@ -456,8 +485,21 @@ impl Shim {
         self.add(Job::new(Some(exec), id, spawned, links))
     }
 
-    /// Begins to freeze or thaw.
+    /// Whether a process is on its way to its program.
+    fn is_executing(&self) -> bool {
+        self.jobs
+            .values()
+            .any(|job| job.is_running() && job.verdict().is_some())
+    }
+
+    /// Begins to freeze or thaw. A process that is frozen on its way to its program would never tell how that went, so
+    /// freezing waits for it.
     fn pause(&mut self, id: u64, paused: bool) -> Outcome<Option<Reply>> {
+        self.paused = paused;
+        if paused && self.is_executing() {
+            self.pausing.push(id);
+            return Ok(None);
+        }
         if self.cgroup_events.is_none() {
             let events = self.cgroup.events("cgroup.events")?;
             self.watch(&events, CGROUP_EVENTS, EventFlags::PRI | EventFlags::ET)?;
@@ -510,6 +552,9 @@ fn quieten(events: Option<BorrowedFd<'_>>) {
 
 /// The rules for the spec's own devices.
 fn device_rules(spec: &ContainerSpec) -> Outcome<Vec<Rule>> {
+    if spec.privileged {
+        return Ok(Rule::everything());
+    }
     let mut rules = Vec::with_capacity(spec.devices.len());
     for device in &spec.devices {
         let path = &device.source;

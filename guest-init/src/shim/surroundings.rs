@@ -1,15 +1,15 @@
 //! The namespaces around a container's first process: new ones, the machine's, or another container's.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use protocol::{Attachment, ContainerSpec, Namespace, Network};
+use protocol::{Attachment, ContainerSpec, FailureKind, Namespace, Network};
 use rustix::fs::{Mode, OFlags, open};
 
 use crate::boot::NAMES;
-use crate::container::cgroup::Cgroup;
 use crate::container::mounting;
-use crate::failure::{Context, Outcome, invalid};
+use crate::failure::{Context, Outcome, failure, invalid};
 use crate::network::{Resolver, Sandbox, check_table};
 use crate::sys;
 
@@ -28,7 +28,18 @@ pub(super) struct Surroundings {
 
 impl Surroundings {
     /// Makes and enters what is to be there before the first process.
-    pub(super) fn prepare(spec: &ContainerSpec, cgroup: BorrowedFd<'_>) -> Outcome<Self> {
+    pub(super) fn prepare(
+        spec: &ContainerSpec,
+        neighbours: &BTreeMap<String, u32>,
+        cgroup: BorrowedFd<'_>,
+    ) -> Outcome<Self> {
+        let first_process = |id: &str| {
+            let first = neighbours.get(id).copied();
+            first.ok_or_else(|| {
+                let text = format!("cannot join the namespace of a container that does not run: {id}");
+                failure(FailureKind::NotRunning, text)
+            })
+        };
         let mut prepared = Self {
             sandbox: None,
             resolver: None,
@@ -149,9 +160,15 @@ impl Surroundings {
         Ok(())
     }
 
-    /// Lets go of everything, as far as the container has it alone.
+    /// Takes the container's interfaces away.
+    pub(super) fn unplug(&mut self) {
+        if let Some(mut sandbox) = self.sandbox.take() {
+            sandbox.leave_all();
+        }
+    }
+
+    /// Takes away what others could take for a running container's.
     pub(super) fn leave(&mut self, id: &str) {
-        self.sandbox = None;
         if self.resolver.take().is_some() {
             let _ = fs::remove_file(port_file(id));
         }
@@ -186,10 +203,4 @@ fn shm_of(process: u32) -> Outcome<OwnedFd> {
     let copied = mounting::copy_of("/dev/shm", false).context(|| "/dev/shm".to_owned());
     enter(&own)?;
     copied
-}
-
-/// The first process of a running container.
-fn first_process(id: &str) -> Outcome<u32> {
-    check_table(id)?;
-    Cgroup::first_process(id)
 }

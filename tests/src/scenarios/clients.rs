@@ -100,6 +100,8 @@ fn a_course_on_containers_goes_through_with_the_docker_command(world: &World) {
         pruned.stdout.contains(&created) && !pruned.stdout.contains(&running),
         "{pruned}"
     );
+    let ready = "until redis-cli ping 2>/dev/null; do sleep 0.1; done";
+    said(&docker, ["exec", &running, "sh", "-c", ready]);
     assert_eq!(
         said(&docker, ["exec", &running, "redis-cli", "set", "key", "value"]),
         "OK"
@@ -141,7 +143,7 @@ fn the_docker_command_copies_measures_and_commits(world: &World) {
     said(&docker, ["cp", "web:/data/note", back.to_str().unwrap()]);
     assert_eq!(fs::read_to_string(back).unwrap(), "hello\n");
     said(&docker, ["exec", "web", "touch", "/root/new"]);
-    assert_eq!(said(&docker, ["diff", "web"]), "C /root\nA /root/new");
+    assert_eq!(said(&docker, ["diff", "web"]), "A /data\nC /root\nA /root/new");
     docker.run(["top", "web"]).exits_with(0).prints("sleep 1000");
     let stats = said(
         &docker,
@@ -206,7 +208,7 @@ volumes: { data: {} }
     compose(&["logs", "db"]).prints("Ready to accept connections");
     compose(&["--profile", "debug", "up", "-d"]);
     compose(&["ps", "-q", "extra"]);
-    compose(&["down", "-v", "--timeout", "1", "--remove-orphans"]);
+    compose(&["--profile", "debug", "down", "-v", "--timeout", "1"]);
     assert_eq!(said(&docker, ["ps", "-aq"]), "");
     assert_eq!(said(&docker, ["volume", "ls", "-q"]), "");
     assert_eq!(

@@ -16,6 +16,9 @@ super::scenarios![
     init_reaps_and_forwards,
     the_working_directory_and_environment_arrive,
     kernel_paths_are_masked,
+    a_privileged_container_mounts_and_has_every_device,
+    a_device_of_the_machine_is_given_under_another_name,
+    a_seccomp_profile_of_ones_own_is_obeyed,
 ];
 
 fn the_program_is_the_first_process_of_its_namespace(world: &World) {
@@ -189,4 +192,57 @@ fn kernel_paths_are_masked(world: &World) {
         "ls -A /sys/firmware | wc -l; echo x 2>/dev/null > /proc/sys/kernel/hostname || echo read-only",
     ]);
     assert_eq!(output, "0\nread-only");
+}
+
+fn a_privileged_container_mounts_and_has_every_device(world: &World) {
+    let script = "mount -t tmpfs none /mnt && test -b /dev/vda && touch /sys/fs/cgroup/x 2>&1; mkdir /sys/fs/cgroup/own && echo done";
+    assert!(
+        world
+            .ok(["run", "--rm", "--privileged", "alpine", "sh", "-c", script])
+            .ends_with("done")
+    );
+}
+
+fn a_device_of_the_machine_is_given_under_another_name(world: &World) {
+    let read = [
+        "alpine",
+        "sh",
+        "-c",
+        "dd if=/dev/mine of=/dev/null bs=4096 count=1 2>/dev/null && echo read",
+    ];
+    let given = ["run", "--rm", "--device", "/dev/vda:/dev/mine:r"];
+    assert_eq!(world.ok(given.iter().chain(&read)), "read");
+    world
+        .sampan(["run", "--rm", "--device", "/dev/nope", "alpine", "true"])
+        .exits_with(127)
+        .warns("error gathering device information while adding custom device \"/dev/nope\"");
+}
+
+fn a_seccomp_profile_of_ones_own_is_obeyed(world: &World) {
+    let folder = tempfile::tempdir().unwrap();
+    let profile = folder.path().join("profile.json");
+    let rules = r#"{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"names":["mkdir","mkdirat"],"action":"SCMP_ACT_ERRNO"}]}"#;
+    std::fs::write(&profile, rules).unwrap();
+    let option = format!("seccomp={}", profile.display());
+    world
+        .sampan([
+            "run",
+            "--rm",
+            "--security-opt",
+            &option,
+            "alpine",
+            "mkdir",
+            "/tmp/x",
+        ])
+        .exits_with(1)
+        .warns("Operation not permitted");
+    world.ok([
+        "run",
+        "--rm",
+        "--security-opt",
+        &option,
+        "alpine",
+        "touch",
+        "/tmp/x",
+    ]);
 }

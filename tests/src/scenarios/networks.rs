@@ -152,6 +152,16 @@ fn a_container_can_share_the_network_of_another(world: &World) {
     let shared = ["run", "--rm", "--network", "container:host-of-two", "alpine"];
     let seen = world.ok(shared.iter().chain(&["ip", "-4", "addr", "show", "eth0"]));
     assert_eq!(seen, own);
+    let hosts = world.ok(shared.iter().chain(&["cat", "/etc/hosts"]));
+    let address = world.ok([
+        "inspect",
+        "-f",
+        "{{.NetworkSettings.Networks.bridge.IPAddress}}",
+        "host-of-two",
+    ]);
+    assert!(hosts.contains(&address), "{hosts}");
+    let processes = ["run", "--rm", "--pid", "container:host-of-two", "alpine", "ps"];
+    assert!(world.ok(processes).contains("sleep 1000"));
     remove(world, &["host-of-two"]);
 }
 

@@ -178,11 +178,7 @@ async fn spooled(mut body: Body) -> Result<(std::fs::File, u64)> {
 
 /// Unpacks into a folder; nothing is written outside of it.
 fn unpack(archive: impl Read, folder: &Path) -> std::io::Result<()> {
-    let mut archive = tar::Archive::new(archive);
-    for entry in archive.entries()? {
-        entry?.unpack_in(folder)?;
-    }
-    Ok(())
+    tar::Archive::new(archive).unpack(folder)
 }
 
 /// Unpacks beside the destination, and gives what came the destination's name.

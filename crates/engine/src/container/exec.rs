@@ -406,7 +406,7 @@ async fn launch(
         exec: exec.id.clone(),
         process: Box::new(process),
     };
-    match guest.start(request).await {
+    match guest.start_exec(request).await {
         Ok(pid) => Ok((watched, carried, pid)),
         Err(error) => {
             guest.unwatch(&key);

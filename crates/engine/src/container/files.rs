@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bollard_stubs::models::{ChangeType, FilesystemChange};
 use bytes::{Bytes, BytesMut};
-use protocol::{FailureKind, FileJob, Mount, PathStat, Reply, Request, Token, View};
+use protocol::{COMPLETE, FailureKind, FileJob, Mount, PathStat, Reply, Request, Token, View};
 use store::ImageLayer;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{OwnedMutexGuard, mpsc, oneshot};
@@ -28,7 +28,7 @@ const READ: usize = 256 << 10;
 /// Chunks on their way to a client that is slower.
 const QUEUE: usize = 4;
 /// The longest list of changes, in bytes.
-const LONGEST_CHANGES: u64 = 256 << 20;
+const LONGEST_CHANGES: u64 = 32 << 20;
 
 /// Bytes as they come from the guest. Dropping it ends the work there.
 pub type FileStream = mpsc::Receiver<std::io::Result<Bytes>>;
@@ -282,14 +282,30 @@ async fn forward(stream: ExpectedStream, sender: mpsc::Sender<std::io::Result<By
         let _ = sender.send(Err(error)).await;
         return;
     };
-    let _ = copy(&mut reader, &sender).await;
+    if let Err(error) = copy(&mut reader, &sender).await {
+        let _ = sender.send(Err(error)).await;
+    }
     drop(held);
 }
 
+/// The last byte of the stream says that everything before it is there, and is not handed on.
 async fn copy(reader: &mut ReadHalf, sender: &mpsc::Sender<std::io::Result<Bytes>>) -> std::io::Result<()> {
+    let mut last = None;
     loop {
         let mut buffer = BytesMut::with_capacity(READ);
-        if reader.read_buf(&mut buffer).await? == 0 || sender.send(Ok(buffer.freeze())).await.is_err() {
+        buffer.extend(last);
+        if reader.read_buf(&mut buffer).await? == 0 {
+            return match last {
+                Some(COMPLETE) => Ok(()),
+                _ => Err(std::io::Error::new(
+                    std::io::ErrorKind::UnexpectedEof,
+                    "the container's files could not all be read",
+                )),
+            };
+        }
+        last = buffer.last().copied();
+        buffer.truncate(buffer.len().saturating_sub(1));
+        if !buffer.is_empty() && sender.send(Ok(buffer.freeze())).await.is_err() {
             return Ok(());
         }
     }

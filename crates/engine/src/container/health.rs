@@ -25,6 +25,7 @@ const START_INTERVAL: Duration = Duration::from_secs(5);
 const RETRIES: i64 = 3;
 /// The shortest time that a configuration may ask for, in nanoseconds.
 const SHORTEST: i64 = 1_000_000;
+const LEAST: Duration = Duration::from_millis(1);
 /// Results that are kept.
 const LOG: usize = 5;
 /// Bytes of output that are kept of each.
@@ -62,7 +63,7 @@ impl Check {
             _ => return None,
         };
         let time = |value: Option<i64>, default| match value.map(u64::try_from) {
-            Some(Ok(nanoseconds)) if nanoseconds > 0 => Duration::from_nanos(nanoseconds),
+            Some(Ok(nanoseconds)) if nanoseconds > 0 => Duration::from_nanos(nanoseconds).max(LEAST),
             _ => default,
         };
         (!command.is_empty()).then(|| Self {
@@ -177,6 +178,14 @@ impl Container {
         self.health.locked().clone()
     }
 
+    /// Forgets what the checks of the run before came to.
+    pub(crate) fn begin_health(&self) {
+        let checked = self.with_record(|record| {
+            Check::of(record.config.healthcheck.as_ref(), record.config.shell.as_deref()).is_some()
+        });
+        *self.health.locked() = checked.then(starting);
+    }
+
     /// The status of its health, `none` without a check.
     pub(crate) fn health_status(&self) -> HealthStatusEnum {
         let health = self.health.locked();
@@ -193,11 +202,7 @@ impl Inner {
         let check = container.with_record(|record| {
             Check::of(record.config.healthcheck.as_ref(), record.config.shell.as_deref())
         });
-        let Some(check) = check else {
-            *container.health.locked() = None;
-            return;
-        };
-        *container.health.locked() = Some(starting());
+        let Some(check) = check else { return };
         let began = tokio::time::Instant::now();
         loop {
             tokio::time::sleep(check.wait(container.health_status(), began.elapsed())).await;

@@ -82,7 +82,7 @@ impl Engine {
             if container.with_record(|record| record.state.phase.is_active()) {
                 inner.stopped_by_user(&container);
             }
-            if inner.cancel_restart(&container) {
+            if inner.cancel_restart(&container).await {
                 return Ok(());
             }
             if number == signal::SIGKILL {
@@ -277,7 +277,13 @@ impl Inner {
             return Err(EngineError::NotModified);
         }
         self.stopped_by_user(container);
-        if self.cancel_restart(container) {
+        if self.cancel_restart(container).await {
+            self.container_event(container, "stop", []);
+            return Ok(());
+        }
+        // A restart that was under way has made it run, or has failed.
+        let phase = container.with_record(|record| record.state.phase);
+        if !phase.is_running() {
             self.container_event(container, "stop", []);
             return Ok(());
         }

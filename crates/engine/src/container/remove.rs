@@ -98,29 +98,43 @@ impl Inner {
         if container.progress.borrow().removed {
             return Err(EngineError::NoSuchContainer(name));
         }
-        // A start that is under way has an outcome first.
-        drop(container.transition.lock().await);
-        match container.with_record(|record| record.state.phase) {
-            phase if phase.is_active() && !force => {
-                let advice = match phase {
-                    Phase::Paused => "unpause and then stop the container before removing or force remove",
-                    _ => "stop the container before removing or force remove",
-                };
-                return Err(EngineError::CannotRemove {
-                    name,
-                    state: phase.name(),
-                    advice,
-                });
+        loop {
+            // A start that is under way has an outcome first.
+            let transition = container.transition.lock().await;
+            match container.with_record(|record| record.state.phase) {
+                phase if phase.is_active() && !force => {
+                    let advice = match phase {
+                        Phase::Paused => {
+                            "unpause and then stop the container before removing or force remove"
+                        }
+                        _ => "stop the container before removing or force remove",
+                    };
+                    return Err(EngineError::CannotRemove {
+                        name,
+                        state: phase.name(),
+                        advice,
+                    });
+                }
+                phase if phase.is_running() => {
+                    drop(transition);
+                    match self.kill_for_good(container).await {
+                        Ok(()) | Err(EngineError::NotRunning(_)) => {}
+                        Err(error) => return Err(error),
+                    }
+                    // Its run has told its end before the kill returns, unless the guest is gone.
+                    if container.with_record(|record| record.state.phase.is_running()) {
+                        container.ended().await;
+                    }
+                }
+                phase => {
+                    if phase == Phase::Restarting {
+                        self.give_restart_up(container);
+                    }
+                    self.forget(container).await?;
+                    break;
+                }
             }
-            Phase::Restarting => drop(self.cancel_restart(container)),
-            phase if phase.is_running() => match self.kill_for_good(container).await {
-                Ok(()) | Err(EngineError::NotRunning(_)) => {}
-                Err(error) => return Err(error),
-            },
-            _ => {}
         }
-        let _transition = container.transition.lock().await;
-        self.forget(container).await?;
         if volumes {
             self.drop_anonymous_volumes(&container.with_record(|record| record.volumes.clone()))
                 .await;
@@ -131,6 +145,7 @@ impl Inner {
     /// Takes a container that does not run out of the records, the guest and the disk. The caller holds its
     /// transition lock.
     async fn forget(&self, container: &Arc<Container>) -> Result<()> {
+        container.mark_forgotten();
         // A container that goes away with its run is thrown out when the service opens, should this be lost.
         if container.with_record(Record::auto_remove) {
             self.state.delete_lazily::<Record>(&container.id)?;

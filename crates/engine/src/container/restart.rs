@@ -4,6 +4,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bollard_stubs::models::{HostConfig, RestartPolicy, RestartPolicyNameEnum};
@@ -128,11 +129,16 @@ impl Inner {
                 () = container.restart_cancelled.notified() => return,
             }
             let transition = container.transition.clone().lock_owned().await;
-            let (phase, over) = (
-                container.with_record(|record| record.state.phase),
-                container.progress.borrow().removed,
-            );
-            if phase != Phase::Restarting || over {
+            if container.with_record(|record| record.state.phase) != Phase::Restarting
+                || container.progress.borrow().removed
+            {
+                return;
+            }
+            // The user may have wished for its end before it was known that it would start again.
+            if container.with_record(|record| record.state.stopped_by_user)
+                || container.removing.load(Ordering::Acquire)
+            {
+                self.give_restart_up(&container);
                 return;
             }
             container.update_unasked(&self.state, |record| {
@@ -140,28 +146,36 @@ impl Inner {
             });
             if let Err(error) = self.start_held(container.clone(), transition).await {
                 tracing::warn!(%error, container = container.id, "a container could not be started again");
-                container.update_unasked(&self.state, |record| {
-                    if record.state.phase == Phase::Restarting {
-                        record.state.phase = Phase::Exited;
-                    }
-                });
+                let _transition = container.transition.lock().await;
+                if container.with_record(|record| record.state.phase) == Phase::Restarting {
+                    self.give_restart_up(&container);
+                }
             }
         })
     }
 
-    /// Gives a restart up that is waited for. Says whether there was one.
-    pub(crate) fn cancel_restart(&self, container: &Container) -> bool {
-        let mut waited = false;
-        container.update_unasked(&self.state, |record| {
-            if record.state.phase == Phase::Restarting {
-                record.state.phase = Phase::Exited;
-                waited = true;
-            }
-        });
+    /// Gives a restart up that is waited for; one that is under way comes to its end first. Says whether there was one
+    /// to give up.
+    pub(crate) async fn cancel_restart(&self, container: &Container) -> bool {
+        if container.with_record(|record| record.state.phase) != Phase::Restarting {
+            return false;
+        }
+        let _transition = container.transition.lock().await;
+        let waited = container.with_record(|record| record.state.phase) == Phase::Restarting;
         if waited {
-            container.restart_cancelled.notify_waiters();
+            self.give_restart_up(container);
         }
         waited
+    }
+
+    /// Makes a container that was to start again one that has exited. The caller holds its transition lock.
+    pub(crate) fn give_restart_up(&self, container: &Container) {
+        container.update_unasked(&self.state, |record| record.state.phase = Phase::Exited);
+        container.restart_cancelled.notify_waiters();
+        // Who waits for it to be at rest has waited long enough.
+        container
+            .progress
+            .send_modify(|progress| progress.exits = progress.exits.saturating_add(1));
     }
 
     /// Starts what the policies want to run, of one architecture or of both. Failures are told in the log.

@@ -85,6 +85,7 @@ impl Inner {
             }
         };
         let began = time::now();
+        container.begin_health();
         self.container_event(&container, "start", []);
         drop(transition);
         let _ = started.send(Ok(()));

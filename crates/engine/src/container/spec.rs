@@ -4,7 +4,7 @@ use bollard_stubs::models::MountType;
 use protocol::{ContainerSpec, LayerExtent, Mount, Namespace, Network, Process, Stdio};
 
 use super::{capabilities, limits, validate};
-use crate::error::Result;
+use crate::error::{EngineError, Result};
 use crate::network::Wiring;
 use crate::record::Record;
 
@@ -101,7 +101,8 @@ pub(crate) fn container(
             .shm_size
             .and_then(|size| u64::try_from(size).ok())
             .unwrap_or(64 << 20),
-        devices: Vec::new(),
+        devices: validate::devices(host)?,
+        privileged: host.privileged.unwrap_or(false),
         masked_paths: host.masked_paths.clone().unwrap_or_default(),
         readonly_paths: host.readonly_paths.clone().unwrap_or_default(),
         sysctls: sysctls(record, &surroundings.wiring.network),
@@ -131,7 +132,14 @@ pub(crate) fn process(
     let seccomp = if privileged || security.seccomp_unconfined {
         Vec::new()
     } else {
-        seccomp::docker_default(record.architecture, &capabilities, kernel)
+        match &security.seccomp_profile {
+            None => seccomp::docker_default(record.architecture, &capabilities, kernel),
+            Some(json) => validate::profile(json)?
+                .compile(record.architecture, &capabilities, kernel)
+                .map_err(|error| {
+                    EngineError::BadRequest(format!("the seccomp profile cannot be used: {error}"))
+                })?,
+        }
     };
     let first = |own: Option<String>, records: &Option<String>, default: &str| {
         let given = own.or_else(|| records.clone()).filter(|text| !text.is_empty());

@@ -2,7 +2,7 @@
 //! its restart policy. What is absent or zero stays as it is.
 
 use bollard_stubs::models::{ContainerUpdateBody, ContainerUpdateResponse, HostConfig};
-use protocol::Request;
+use protocol::{Limits, Request};
 
 use super::{limits, restart};
 use crate::engine::Engine;
@@ -32,7 +32,7 @@ impl Engine {
             if let Some(guest) = container.guest() {
                 let request = Request::Update {
                     container: container.id.clone(),
-                    limits: Box::new(limits::limits(&after)),
+                    limits: Box::new(lifted(limits::limits(&after), &after)),
                 };
                 guest
                     .request(request)
@@ -49,6 +49,21 @@ impl Engine {
         })
         .await
     }
+}
+
+/// A limit that was lifted has to be said: what is not said stays.
+fn lifted(mut limits: Limits, host: &HostConfig) -> Limits {
+    let unlimited = |value: Option<i64>| value == Some(-1);
+    if unlimited(host.pids_limit) {
+        limits.pids = Some(u64::MAX);
+    }
+    if unlimited(host.memory_swap) {
+        limits.swap_bytes = Some(u64::MAX);
+    }
+    if unlimited(host.cpu_quota) {
+        limits.cpu_quota = Some((u64::MAX, 100_000));
+    }
+    limits
 }
 
 fn merged(mut host: HostConfig, asked: &ContainerUpdateBody) -> Result<HostConfig> {

@@ -3,6 +3,8 @@
 
 use bollard_stubs::models::{ContainerCreateBody, ExecConfig, HostConfig, Mount};
 
+use protocol::Device;
+
 use super::{capabilities, health, limits, restart, signal};
 use crate::error::{EngineError, Result};
 use crate::volumes;
@@ -120,6 +122,19 @@ fn missing(host: &HostConfig) -> Result<()> {
     if host.publish_all_ports.unwrap_or(false) {
         return unsupported("publishing ports (-P)");
     }
+    let own_network = !host
+        .network_mode
+        .as_deref()
+        .is_some_and(|mode| mode == "host" || mode.starts_with("container:"));
+    if let Some(name) = host
+        .sysctls
+        .iter()
+        .flatten()
+        .map(|(name, _)| name)
+        .find(|name| name.starts_with("net.") && !own_network)
+    {
+        return refuse(format!("sysctl '{name}' not allowed in host network namespace"));
+    }
     if let Some(mode) = given(host.userns_mode.as_ref(), &["host"]) {
         return unsupported(format!("the user namespace {mode} (--userns)"));
     }
@@ -144,11 +159,9 @@ fn missing(host: &HostConfig) -> Result<()> {
     if given(host.cgroup_parent.as_ref(), &[]).is_some() {
         return unsupported("a parent cgroup (--cgroup-parent)");
     }
-    if some(host.devices.as_ref())
-        || some(host.device_requests.as_ref())
-        || some(host.device_cgroup_rules.as_ref())
-    {
-        return unsupported("devices of the machine (--device, --gpus, --device-cgroup-rule)");
+    devices(host)?;
+    if some(host.device_requests.as_ref()) || some(host.device_cgroup_rules.as_ref()) {
+        return unsupported("rules for devices (--gpus, --device-cgroup-rule)");
     }
     if host
         .storage_opt
@@ -283,11 +296,49 @@ pub(crate) fn extra_hosts(host: &HostConfig) -> Result<Vec<(String, String)>> {
         .collect()
 }
 
+/// `--device`: devices of the machine.
+pub(crate) fn devices(host: &HostConfig) -> Result<Vec<Device>> {
+    host.devices
+        .iter()
+        .flatten()
+        .map(|device| {
+            let source = device.path_on_host.clone().unwrap_or_default();
+            let target = device.path_in_container.clone().filter(|path| !path.is_empty());
+            let access = device
+                .cgroup_permissions
+                .clone()
+                .filter(|access| !access.is_empty());
+            let access = access.unwrap_or_else(|| "rwm".to_owned());
+            if !source.starts_with("/dev/") || source.split('/').any(|part| part == "..") {
+                return refuse(format!(
+                    "{source:?} is not a device of the machine: its devices are in /dev"
+                ));
+            }
+            if !access.chars().all(|letter| "rwm".contains(letter)) {
+                return refuse(format!("invalid device mode: {access}"));
+            }
+            Ok(Device {
+                target: target.unwrap_or_else(|| source.clone()),
+                source,
+                access,
+            })
+        })
+        .collect()
+}
+
+/// A seccomp profile of the user's own.
+pub(crate) fn profile(json: &str) -> Result<seccomp::Profile> {
+    seccomp::Profile::parse(json.as_bytes())
+        .map_err(|error| EngineError::BadRequest(format!("Decoding seccomp profile failed: {error}")))
+}
+
 /// `--security-opt`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct SecurityOptions {
     pub(crate) no_new_privileges: bool,
     pub(crate) seccomp_unconfined: bool,
+    /// A profile of the user's own, as JSON.
+    pub(crate) seccomp_profile: Option<String>,
 }
 
 impl SecurityOptions {
@@ -303,8 +354,10 @@ impl SecurityOptions {
                 ("no-new-privileges", Some("false")) => options.no_new_privileges = false,
                 ("seccomp", Some("unconfined")) => options.seccomp_unconfined = true,
                 ("seccomp", Some("builtin")) => options.seccomp_unconfined = false,
-                ("seccomp", Some(_)) => {
-                    return unsupported("a seccomp profile of one's own (--security-opt seccomp=)");
+                ("seccomp", Some(json)) => {
+                    profile(json)?;
+                    options.seccomp_unconfined = false;
+                    options.seccomp_profile = Some(json.to_owned());
                 }
                 // Neither is in the guest's kernel: nothing is to be confined.
                 ("apparmor", Some("unconfined")) | ("label", Some("disable")) => {}
@@ -423,6 +476,7 @@ mod tests {
         let expected = SecurityOptions {
             no_new_privileges: true,
             seccomp_unconfined: true,
+            seccomp_profile: None,
         };
         assert_eq!(SecurityOptions::parse(&host).unwrap(), expected);
     }

@@ -25,6 +25,14 @@ impl Engine {
 }
 
 impl Container {
+    /// Waits until the run that is under way has told its end.
+    pub(crate) async fn ended(&self) {
+        let mut progress = self.progress.subscribe();
+        let running = || self.with_record(|record| record.state.phase.is_running());
+        // The phase is set before the progress is told.
+        let _ = progress.wait_for(|_| !running()).await;
+    }
+
     /// Registers at once; the future resolves when the condition is met.
     pub(crate) fn wait(
         self: &Arc<Self>,

@@ -21,7 +21,7 @@ use crate::names;
 use crate::sys::{ReadHalf, WriteHalf};
 
 /// Frames that wait for the guest to take them.
-const QUEUE_LENGTH: usize = 64;
+const QUEUE_LENGTH: usize = 4096;
 /// The longest guest text that goes into the host's log, in characters.
 const LONGEST_TEXT: usize = 2048;
 
@@ -272,9 +272,18 @@ fn handle(tables: &Mutex<Tables>, message: FromGuest) {
             exec,
             status,
         }) => {
-            let watcher = tables.locked().watchers.remove(&ProcessKey { container, exec });
+            let mut tables = tables.locked();
+            let whole = exec.is_none();
+            let watcher = tables.watchers.remove(&ProcessKey {
+                container: container.clone(),
+                exec,
+            });
             if let Some(watcher) = watcher {
                 let _ = watcher.exit.send(status);
+            }
+            if whole {
+                // Nothing of a container outlives it, whatever was told of its other processes.
+                tables.watchers.retain(|key, _| key.container != container);
             }
         }
         FromGuest::Event(Event::OutOfMemory { container }) => {

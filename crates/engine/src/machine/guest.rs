@@ -187,6 +187,14 @@ impl Guest {
         }
     }
 
+    /// Starts an exec. One that stands still with its container says nothing, and the machine is well all the same.
+    pub(crate) async fn start_exec(&self, request: Request) -> Result<u32, GuestError> {
+        match self.request_patiently(request, START_PATIENCE).await? {
+            Reply::Started { pid } => Ok(pid),
+            _ => Ok(0),
+        }
+    }
+
     /// Asks the guest for something that is done soon.
     pub(crate) async fn request(&self, request: Request) -> Result<Reply, GuestError> {
         self.request_within(request, PATIENCE).await

@@ -14,6 +14,7 @@ use super::{Driver, NetworkRecord};
 use crate::container::Container;
 use crate::engine::Inner;
 use crate::error::{EngineError, Result};
+use crate::lock::LockExt;
 use crate::machine::Guest;
 use crate::names;
 use crate::record::Record;
@@ -236,7 +237,14 @@ impl Inner {
         match Mode::of(record.host_config.network_mode.as_deref()) {
             Mode::Container(other) => {
                 let other = self.running(&other, "network")?;
+                let theirs = other.record();
                 wiring.network = Network::Container(other.id.clone());
+                wiring.resolver = self.tables_of(&other, &theirs).is_some();
+                wiring.hosts = other
+                    .addresses()
+                    .into_iter()
+                    .map(|address| (address, vec![theirs.config.hostname.clone().unwrap_or_default()]))
+                    .collect();
                 return Ok(wiring);
             }
             Mode::Named(name) if name == "host" => return Ok(wiring),
@@ -275,7 +283,8 @@ impl Inner {
         let mut hosts = Vec::new();
         for endpoint in endpoints {
             let network = self.networks.find(&endpoint.network)?;
-            if network.driver != Driver::Bridge {
+            // One that was named twice, by its name and by its ID, is one.
+            if network.driver != Driver::Bridge || container.active_on(&network.id).is_some() {
                 continue;
             }
             let attachment = self.activate(container, record, endpoint, &network)?;
@@ -339,16 +348,6 @@ impl Inner {
             host_interface: format!("veth{}", names::new_id()?.get(..7).unwrap_or_default()),
             ..Active::default()
         };
-        let mac = match endpoint.mac {
-            Some(mac) => mac,
-            None => {
-                let mut mac: [u8; 6] = names::random()?;
-                // Of this place's own making, and for one receiver (IEEE 802).
-                mac[0] = (mac[0] & 0xfc) | 2;
-                mac
-            }
-        };
-        active.mac = Some(mac);
         for pool in &network.pools {
             let v6 = pool.subnet.addr().is_ipv6();
             let wanted = if v6 { endpoint.v6 } else { endpoint.v4 };
@@ -385,6 +384,21 @@ impl Inner {
                 active.gateways.push(pool.gateway);
             }
         }
+        // Of the address where there is one: who knew the container before it was restarted finds it again.
+        let mac = match (endpoint.mac, active.v4) {
+            (Some(mac), _) => mac,
+            (None, Some(IpAddr::V4(address))) => {
+                let [a, b, c, d] = address.octets();
+                [0x02, 0x42, a, b, c, d]
+            }
+            (None, _) => {
+                let mut mac: [u8; 6] = names::random()?;
+                // Of this place's own making, and for one receiver (IEEE 802).
+                mac[0] = (mac[0] & 0xfc) | 2;
+                mac
+            }
+        };
+        active.mac = Some(mac);
         let prefix = |address: IpAddr| {
             let pool = network.pools.iter().find(|pool| pool.subnet.contains(&address));
             (address, pool.map_or(0, |pool| pool.subnet.prefix_len()))
@@ -453,6 +467,8 @@ impl Inner {
         else {
             return;
         };
+        // What is told last is the truth: nobody looks while another one tells.
+        let _telling = self.networks.telling.locked();
         let mut names: BTreeMap<String, Vec<IpAddr>> = BTreeMap::new();
         for (container, active) in self.active_on(network) {
             let known = container.with_record(|own| {
