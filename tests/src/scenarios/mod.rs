@@ -20,12 +20,16 @@ mod version;
 mod volumes;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
 use libtest_mimic::{Failed, Trial};
 
 use crate::world::{Kind, Shared, World, namespaces_are_possible};
+
+/// Bytes of a log that are shown of a run that hangs.
+const LOG_END: usize = 8 << 10;
 
 type Scenario = (&'static str, fn(&World));
 
@@ -94,6 +98,31 @@ fn trial(name: &'static str, run: impl FnOnce() + Send + 'static) -> Trial {
     })
 }
 
+/// What every service and machine of this run has to say.
+fn print_logs() {
+    let folders = |path: &Path| {
+        let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
+        entries.map(|entry| entry.path()).collect::<Vec<_>>()
+    };
+    let homes = folders(Path::new("/tmp"));
+    let homes = homes.iter().filter(|home| home.join("service.lock").exists());
+    for home in homes {
+        let mut logs = vec![home.join("service.log")];
+        for machine in folders(&home.join("machines")) {
+            logs.extend(
+                folders(&machine)
+                    .into_iter()
+                    .filter(|path| path.extension().is_some_and(|kind| kind == "log")),
+            );
+        }
+        for log in logs {
+            let text = std::fs::read(&log).unwrap_or_default();
+            let end = text.get(text.len().saturating_sub(LOG_END)..).unwrap_or_default();
+            println!("--- {}\n{}", log.display(), String::from_utf8_lossy(end));
+        }
+    }
+}
+
 /// Ends the whole run when a scenario hangs: nothing else can, and a build machine waits for hours.
 struct Watchdog(#[allow(dead_code, reason = "its end is what is told")] Sender<()>);
 
@@ -106,6 +135,7 @@ impl Watchdog {
         std::thread::spawn(move || {
             if ended.recv_timeout(Self::PATIENCE) == Err(RecvTimeoutError::Timeout) {
                 println!("{scenario} hangs: the others are not run");
+                print_logs();
                 std::process::exit(1);
             }
         });
