@@ -125,9 +125,7 @@ fn kind(text: &str) -> Result<MountType> {
 }
 
 fn insert(map: &mut Option<HashMap<String, String>>, pair: &str) {
-    let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-    map.get_or_insert_default()
-        .insert(name.to_owned(), value.to_owned());
+    map.get_or_insert_default().extend([values::split(pair, '=')]);
 }
 
 #[cfg(test)]

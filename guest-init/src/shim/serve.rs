@@ -280,17 +280,7 @@ impl Shim {
             return Ok(());
         }
         for id in std::mem::take(&mut self.pausing) {
-            match self.pause(id, true) {
-                Ok(None) => {}
-                Ok(Some(reply)) => channel.send(&FromGuest::Reply {
-                    id,
-                    result: Ok(reply),
-                })?,
-                Err(failure) => channel.send(&FromGuest::Reply {
-                    id,
-                    result: Err(failure),
-                })?,
-            }
+            answer(channel, id, self.pause(id, true))?;
         }
         Ok(())
     }
@@ -364,17 +354,7 @@ impl Shim {
             let FromHost::Request { id, request } = message else {
                 continue;
             };
-            match self.handle(id, request) {
-                Ok(None) => {}
-                Ok(Some(reply)) => channel.send(&FromGuest::Reply {
-                    id,
-                    result: Ok(reply),
-                })?,
-                Err(failure) => channel.send(&FromGuest::Reply {
-                    id,
-                    result: Err(failure),
-                })?,
-            }
+            answer(channel, id, self.handle(id, request))?;
         }
         Ok(())
     }
@@ -572,4 +552,12 @@ fn device_rules(spec: &ContainerSpec) -> Outcome<Vec<Rule>> {
         rules.push(Rule::for_device(kind, major, minor, &device.access));
     }
     Ok(rules)
+}
+
+/// Answers a request, unless its answer comes later.
+fn answer(channel: &mut Channel, id: u64, outcome: Outcome<Option<Reply>>) -> std::io::Result<()> {
+    match outcome.transpose() {
+        Some(result) => channel.send(&FromGuest::Reply { id, result }),
+        None => Ok(()),
+    }
 }

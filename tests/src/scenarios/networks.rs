@@ -47,10 +47,8 @@ fn a_container_has_an_address_and_the_next_one_another(world: &World) {
 }
 
 fn containers_of_one_network_find_each_other_by_name_and_alias(world: &World) {
-    world.ok(["network", "create", "back"]);
-    waiting(world, "database", &["--network", "back", "--network-alias", "db"]);
-    for name in ["database", "db", "database.back"] {
-        world.ok([
+    fn ping(name: &str) -> [&str; 9] {
+        [
             "run",
             "--rm",
             "--network",
@@ -60,36 +58,21 @@ fn containers_of_one_network_find_each_other_by_name_and_alias(world: &World) {
             "-c",
             "1",
             name,
-        ]);
+        ]
+    }
+    world.ok(["network", "create", "back"]);
+    waiting(world, "database", &["--network", "back", "--network-alias", "db"]);
+    for name in ["database", "db", "database.back"] {
+        world.ok(ping(name));
     }
     let found = world.ok(["run", "--rm", "--network", "back", "alpine", "nslookup", "db"]);
     assert!(found.contains("127.0.0.11"), "{found}");
     // Names go with their container, and with its new name.
     world.ok(["rename", "database", "store"]);
     world.ok(["restart", "-t", "0", "store"]);
-    world.ok([
-        "run",
-        "--rm",
-        "--network",
-        "back",
-        "alpine",
-        "ping",
-        "-c",
-        "1",
-        "store",
-    ]);
+    world.ok(ping("store"));
     remove(world, &["store"]);
-    let gone = world.sampan([
-        "run",
-        "--rm",
-        "--network",
-        "back",
-        "alpine",
-        "ping",
-        "-c",
-        "1",
-        "db",
-    ]);
+    let gone = world.sampan(ping("db"));
     assert_ne!(gone.code, Some(0), "{gone}");
     world.ok(["network", "rm", "back"]);
 }

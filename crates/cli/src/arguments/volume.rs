@@ -67,6 +67,13 @@ pub(crate) struct ObjectListArguments {
     pub(crate) quiet: bool,
 }
 
+impl ObjectListArguments {
+    /// The template that is asked for: by itself, or `quiet` by the flag of that name.
+    pub(crate) fn template<'a>(&'a self, quiet: &'a str) -> Option<&'a str> {
+        self.format.as_deref().or(self.quiet.then_some(quiet))
+    }
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct ObjectRemoveArguments {
     /// Do not error if one of them does not exist

@@ -112,12 +112,7 @@ fn subnets(arguments: &NetworkCreateArguments) -> Result<Vec<IpamConfig>, String
 }
 
 async fn list(client: &Client, arguments: ObjectListArguments) -> Result<()> {
-    let format = if arguments.quiet && arguments.format.is_none() {
-        Some("{{.ID}}")
-    } else {
-        arguments.format.as_deref()
-    };
-    let listing = Listing::new(format, DEFAULT_NETWORKS)?;
+    let listing = Listing::new(arguments.template("{{.ID}}"), DEFAULT_NETWORKS)?;
     let target = Target::new(&["networks"]).with_some("filters", filters(&arguments.filter)?);
     let mut networks: Vec<NetworkInspect> = client.get(&target).await?;
     networks.sort_by(|first, second| first.name.cmp(&second.name));

@@ -36,12 +36,7 @@ async fn create(client: &Client, arguments: VolumeCreateArguments) -> Result<()>
 }
 
 async fn list(client: &Client, arguments: ObjectListArguments) -> Result<()> {
-    let format = if arguments.quiet && arguments.format.is_none() {
-        Some("{{.Name}}")
-    } else {
-        arguments.format.as_deref()
-    };
-    let listing = Listing::new(format, DEFAULT_VOLUMES)?;
+    let listing = Listing::new(arguments.template("{{.Name}}"), DEFAULT_VOLUMES)?;
     let target = Target::new(&["volumes"]).with_some("filters", filters(&arguments.filter)?);
     let listed: VolumeListResponse = client.get(&target).await?;
     let mut volumes = listed.volumes.unwrap_or_default();

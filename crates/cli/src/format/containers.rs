@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use bollard_stubs::models::{ContainerSummary, PortSummary};
 use serde_json::{Value, json};
 
-use super::{Header, units};
+use super::{Header, labels, units};
 
 pub(crate) const DEFAULT_CONTAINERS: &str = "table {{.ID}}\\t{{.Image}}\\t{{.Command}}\\t{{.RunningFor}}\\t\
                                              {{.Status}}\\t{{.Ports}}\\t{{.Names}}";
@@ -46,13 +46,6 @@ pub(crate) fn container_row(container: &ContainerSummary, full: bool, now: Syste
     };
     let created = container.created.unwrap_or_default();
     let created_at = UNIX_EPOCH + Duration::from_secs(u64::try_from(created).unwrap_or_default());
-    let mut labels: Vec<String> = container
-        .labels
-        .iter()
-        .flatten()
-        .map(|(name, value)| format!("{name}={value}"))
-        .collect();
-    labels.sort_unstable();
     let mut networks: Vec<&str> = container
         .network_settings
         .iter()
@@ -76,7 +69,7 @@ pub(crate) fn container_row(container: &ContainerSummary, full: bool, now: Syste
         "State": container.state.map(|state| state.to_string()).unwrap_or_default(),
         "Status": container.status.as_deref().unwrap_or_default(),
         "Size": size(container.size_rw.unwrap_or_default(), container.size_root_fs.unwrap_or_default()),
-        "Labels": labels.join(","),
+        "Labels": container.labels.as_ref().map(labels).unwrap_or_default(),
         "Mounts": mounts.join(","),
         "LocalVolumes": container.mounts.iter().flatten()
             .filter(|mount| mount.driver.as_deref() == Some("local")).count().to_string(),

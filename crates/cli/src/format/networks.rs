@@ -31,7 +31,7 @@ pub(crate) fn network_row(network: &NetworkInspect, full: bool) -> Value {
         "IPv4": network.enable_ipv4.unwrap_or(true).to_string(),
         "IPv6": network.enable_ipv6.unwrap_or(false).to_string(),
         "Internal": network.internal.unwrap_or(false).to_string(),
-        "Labels": labels(&network.labels.clone().unwrap_or_default()),
+        "Labels": network.labels.as_ref().map(labels).unwrap_or_default(),
         "CreatedAt": network.created.as_deref().unwrap_or_default(),
     })
 }

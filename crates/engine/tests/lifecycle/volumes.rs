@@ -17,6 +17,12 @@ fn mounting(bind: &str) -> ContainerCreateBody {
     }
 }
 
+/// Creates the container `web` with a bind and a volume without a name; its ID.
+async fn web(engine: &Engine, bind: &str) -> String {
+    let created = engine.create_container(Some("web"), None, mounting(bind)).await;
+    created.unwrap().id
+}
+
 async fn volumes(engine: &Engine) -> Vec<String> {
     let listed = engine.list_volumes(&Filters::default()).await.unwrap();
     listed
@@ -32,11 +38,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial(
             "a_container_makes_the_volumes_that_it_names_and_those_that_it_does_not",
             |home, engine| async move {
-                let id = engine
-                    .create_container(Some("web"), None, mounting("data:/data:ro"))
-                    .await
-                    .unwrap()
-                    .id;
+                let id = web(&engine, "data:/data:ro").await;
                 let mounts = inspect(&engine, &id).await.mounts.unwrap();
                 assert_eq!(mounts.len(), 2);
                 let data = mounts
@@ -60,11 +62,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial(
             "a_volume_in_use_is_not_removed_and_names_its_user",
             |_, engine| async move {
-                let id = engine
-                    .create_container(Some("web"), None, mounting("data:/data"))
-                    .await
-                    .unwrap()
-                    .id;
+                let id = web(&engine, "data:/data").await;
                 let error = engine.remove_volume("data", false).await.unwrap_err();
                 assert_eq!(error.status(), Kind::Conflict);
                 assert_eq!(
@@ -79,11 +77,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial(
             "removing_a_container_with_its_volumes_leaves_those_with_a_name",
             |home, engine| async move {
-                let id = engine
-                    .create_container(Some("web"), None, mounting("data:/data"))
-                    .await
-                    .unwrap()
-                    .id;
+                let id = web(&engine, "data:/data").await;
                 engine.start_container(&id).await.unwrap();
                 exit_code(&engine, &id).await;
                 engine.remove_container(&id, false, true).await.unwrap();
@@ -96,11 +90,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial(
             "a_volume_that_was_removed_while_its_machine_was_off_is_thrown_out_at_the_next_boot",
             |home, engine| async move {
-                let id = engine
-                    .create_container(Some("web"), None, mounting("data:/data"))
-                    .await
-                    .unwrap()
-                    .id;
+                let id = web(&engine, "data:/data").await;
                 engine.start_container(&id).await.unwrap();
                 exit_code(&engine, &id).await;
                 engine.shutdown().await;
