@@ -35,6 +35,7 @@ fn main() -> ExitCode {
     if laptop::is_here() {
         return laptop::run();
     }
+    scenarios::print_logs_of_failures();
     let arguments = libtest_mimic::Arguments::from_args();
     let shared = world::Shared::default();
     let mut scenarios = scenarios::all(&shared);
@@ -42,6 +43,10 @@ fn main() -> ExitCode {
     if !filters.is_empty() {
         scenarios.retain(|scenario| filters.split(',').any(|filter| scenario.name().contains(filter)));
     }
+    // What passed in a laptop before; none where there was none.
+    let passed = std::env::var("SAMPAN_E2E_PASSED").map(std::fs::read_to_string);
+    let passed = passed.ok().and_then(Result::ok).unwrap_or_default();
+    scenarios.retain(|scenario| !passed.lines().any(|name| name == scenario.name()));
     let conclusion = libtest_mimic::run(&arguments, scenarios);
     shared.stop();
     conclusion.exit_code()

@@ -42,6 +42,8 @@ pub struct Emulator {
     pub disk: Option<PathBuf>,
     /// The socket of a vhost-user device for vsock.
     pub vsock: Option<PathBuf>,
+    /// How long nothing may come from the console.
+    pub silence: Duration,
 }
 
 /// The processor that is emulated.
@@ -58,7 +60,8 @@ impl Emulator {
     /// powered off: what PID 1 said of its result, after `laptop: `.
     ///
     /// # Errors
-    /// When QEMU cannot be installed or fails, the guest is still there after `patience`, or it ended without a result.
+    /// When QEMU cannot be installed or fails, the guest is still there after `patience` or says nothing for too long, or
+    /// it ended without a result.
     pub fn run(&self, patience: Duration, mut each: impl FnMut(Duration, &str)) -> Result<String> {
         let mut command = self.command()?;
         let shown = run::line(&command);
@@ -80,7 +83,8 @@ impl Emulator {
         });
         let mut result = None;
         loop {
-            match lines.recv_timeout(patience.saturating_sub(begun.elapsed())) {
+            let patience = patience.saturating_sub(begun.elapsed());
+            match lines.recv_timeout(patience.min(self.silence)) {
                 Ok(line) => {
                     let line = String::from_utf8_lossy(&line);
                     match line.trim_end().strip_prefix(RESULT) {
@@ -91,8 +95,8 @@ impl Emulator {
                 Err(RecvTimeoutError::Disconnected) => break,
                 Err(RecvTimeoutError::Timeout) => {
                     bail!(
-                        "the guest was still running after {} s: `{shown}`",
-                        patience.as_secs()
+                        "the guest was still running after {} s, and silent: `{shown}`",
+                        begun.elapsed().as_secs()
                     )
                 }
             }

@@ -14,7 +14,7 @@ use crate::architecture::Architecture;
 use crate::emulator::{Cpu, Emulator, SUCCESS};
 use crate::kernel::{self, Role};
 use crate::musl::{self, Profile};
-use crate::{e2e, init, libraries, paths, publish, run, share};
+use crate::{e2e, init, libraries, paths, publish, run, share, tsc};
 
 /// Where PID 1 mounts the folder.
 pub const FOLDER: &str = "/laptop";
@@ -22,10 +22,46 @@ pub const FOLDER: &str = "/laptop";
 /// How long all that is run in it may take. A guest that hangs must end sometime.
 const PATIENCE: Duration = Duration::from_secs(40 * 60);
 
+/// No scenario is silent for so long, but a laptop that hangs is.
+const SILENCE: Duration = Duration::from_secs(180);
+
+/// How often a laptop is booted for what did not pass in the last one.
+///
+/// QEMU's SVM, of 7.2, 10.0 and 11.1 alike, loses memory of the laptop's kernel or of a machine in it about once in
+/// two hundred seconds with two machines at once: page tables read as zeroes, on both sides. A fault of sampan's own
+/// comes back in every laptop.
+const BOOTS: u32 = 4;
+
+/// The scenarios that show what is KVM's own: boot, memory, interrupts, crash and end of a machine, and every path
+/// of data to and from it. The others differ in nothing that the hypervisor does.
+const CORE: &[&str] = &[
+    "archives::a_saved_image_is_loaded_again_and_runs",
+    "bad_host::apart::without_permission_on_kvm",
+    "crash::",
+    "exec::",
+    "files::files_are_copied_out_of_and_into_a_running",
+    "first_run::",
+    "limits::",
+    "networks::containers_of_one_network",
+    "policies::a_container_comes_back",
+    "streams::",
+    "terminal::",
+    "version::",
+    "volumes::a_volume_keeps",
+];
+
+/// Runs the core of the end-to-end tests in the laptop.
+///
+/// # Errors
+/// As [`end_to_end`].
+pub fn core(arch: Architecture) -> Result<()> {
+    end_to_end(arch, &CORE.iter().map(ToString::to_string).collect::<Vec<_>>())
+}
+
 /// Runs the end-to-end tests whose names contain one of `filters` (all by default) in the laptop.
 ///
 /// # Errors
-/// When something does not build, or a test fails.
+/// When something does not build, or a test passes in none of [`BOOTS`] laptops.
 pub fn end_to_end(arch: Architecture, filters: &[String]) -> Result<()> {
     let folder = folder(arch)?;
     e2e::link_images(&folder.join("images"))?;
@@ -49,18 +85,44 @@ pub fn end_to_end(arch: Architecture, filters: &[String]) -> Result<()> {
         format!("SAMPAN_E2E_IMAGES={FOLDER}/images"),
         format!("SAMPAN_SHARE={FOLDER}/share"),
         format!("SAMPAN_E2E_FILTERS={}", filters.join(",")),
+        format!("SAMPAN_E2E_PASSED={FOLDER}/{PASSED}"),
     ];
-    run::step(&format!(
-        "running the end-to-end tests in an {} laptop on KVM",
-        arch.docker()
-    ));
-    let result = boot(arch, &folder, (&tests, &libraries), words, |_, line| {
-        println!("{line}")
-    })?;
-    if result != SUCCESS {
-        bail!("the end-to-end tests failed in the laptop ({result})");
+    let mut passed = BTreeSet::new();
+    for boot_number in 1..=BOOTS {
+        run::step(&format!(
+            "running the end-to-end tests in an {} laptop on KVM{}",
+            arch.docker(),
+            if boot_number == 1 {
+                ""
+            } else {
+                ", those that did not pass"
+            }
+        ));
+        let names: Vec<&str> = passed.iter().map(String::as_str).collect();
+        fs::write(folder.join(PASSED), names.join("\n")).context("the list of what passed")?;
+        let result = boot(arch, &folder, (&tests, &libraries), words.clone(), |_, line| {
+            println!("{line}");
+            passed.extend(passing(line).map(str::to_owned));
+        });
+        match result {
+            Ok(result) if result == SUCCESS => return Ok(()),
+            Ok(result) => println!("the end-to-end tests failed in the laptop ({result})"),
+            Err(error) => println!("the laptop failed: {error:#}"),
+        }
     }
-    Ok(())
+    bail!(
+        "the end-to-end tests failed in each of {BOOTS} {} laptops",
+        arch.docker()
+    )
+}
+
+/// In the laptop's folder, the tests that passed in a laptop before.
+const PASSED: &str = "passed";
+
+/// The test that a line tells to have passed.
+fn passing(line: &str) -> Option<&str> {
+    let (name, outcome) = line.strip_prefix("test ")?.split_once(" ... ")?;
+    (outcome == "ok").then(|| name.trim_end())
 }
 
 /// A folder for the laptop with, in `share`, the kernel and initramfs of the machines in it, and room for programs in
@@ -95,11 +157,17 @@ pub fn boot(
     arch: Architecture,
     folder: &Path,
     (program, libraries): (&Path, &BTreeSet<PathBuf>),
-    words: Vec<String>,
+    mut words: Vec<String>,
     each: impl FnMut(Duration, &str),
 ) -> Result<String> {
     let initramfs = folder.with_extension("initramfs");
     init::pack(program, libraries, &initramfs)?;
+    if arch == Architecture::Amd64
+        && let Some(khz) = tsc::host_khz()
+    {
+        // On a busy machine the laptop's own measurement fails, and KVM then waits for ever for a frequency.
+        words.push(format!("tsc_early_khz={khz} tsc=reliable"));
+    }
     let laptop = Emulator {
         arch,
         cpu: Cpu::Virtualising,
@@ -111,6 +179,19 @@ pub fn boot(
         folder: Some(folder.to_path_buf()),
         disk: None,
         vsock: None,
+        silence: SILENCE,
     };
     laptop.run(PATIENCE, each)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_test_that_passed_is_told_from_one_that_failed() {
+        assert_eq!(passing("test exec::a_shell    ... ok"), Some("exec::a_shell"));
+        assert_eq!(passing("test exec::a_shell    ... FAILED"), None);
+        assert_eq!(passing("running 3 tests"), None);
+    }
 }

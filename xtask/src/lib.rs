@@ -26,3 +26,4 @@ pub mod run;
 pub mod setup;
 pub mod share;
 pub mod test;
+pub mod tsc;

@@ -102,14 +102,14 @@ fn a_file_limit_is_an_rlimit(world: &World) {
     assert_eq!(limit, "100\n200");
 }
 
-/// Where the files of containers lie, as an error about another device tells.
-fn data_disk(world: &World) -> String {
+/// Where the files of containers lie, as an error about another device tells; `name` is the refused container's.
+fn data_disk(world: &World, name: &str) -> String {
     let refused = world
         .sampan([
             "run",
             "--rm",
             "--name",
-            "unlimited",
+            name,
             "--device-write-bps",
             "/dev/sdz:1mb",
             "alpine",
@@ -125,7 +125,7 @@ fn data_disk(world: &World) -> String {
 }
 
 fn block_io_is_held_to_its_rate(world: &World) {
-    let disk = data_disk(world);
+    let disk = data_disk(world, "refused-for-its-rate");
     // The clock is the guest's own: four mebibytes at one a second.
     let write = "import os, time\n\
         print(open('/sys/fs/cgroup/io.max').read().split(' ', 1)[1], end='')\n\
@@ -154,6 +154,6 @@ fn block_io_is_held_to_its_rate(world: &World) {
 }
 
 fn a_device_that_the_machine_does_not_have_is_named(world: &World) {
-    assert!(data_disk(world).starts_with("/dev/"));
-    assert_eq!(world.ok(["ps", "-a", "-q", "--filter", "name=unlimited"]), "");
+    assert!(data_disk(world, "refused").starts_with("/dev/"));
+    assert_eq!(world.ok(["ps", "-a", "-q", "--filter", "name=refused"]), "");
 }

@@ -28,7 +28,7 @@ use libtest_mimic::{Failed, Trial};
 
 use crate::world::{Kind, Shared, World, namespaces_are_possible};
 
-/// Bytes of a log that are shown of a run that hangs.
+/// Bytes of a log that are shown.
 const LOG_END: usize = 8 << 10;
 
 type Scenario = (&'static str, fn(&World));
@@ -96,6 +96,15 @@ fn trial(name: &'static str, run: impl FnOnce() + Send + 'static) -> Trial {
             Failed::from(text.unwrap_or_else(|| "the scenario panicked".to_owned()))
         })
     })
+}
+
+/// Lets a scenario that fails tell first what its services and machines have to say: their folders go with it.
+pub fn print_logs_of_failures() {
+    let message = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        print_logs();
+        message(panic);
+    }));
 }
 
 /// What every service and machine of this run has to say.

@@ -60,6 +60,7 @@ pub(super) fn measure(bench: &Bench, arch: Architecture) -> Result<Docker> {
         folder: None,
         disk: Some(disk(arch)?),
         vsock: None,
+        silence: PATIENCE,
     };
     run::step(&format!("measuring docker.io in an {} guest", arch.docker()));
     let (mut ready, mut run) = (None, Vec::new());

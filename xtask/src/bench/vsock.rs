@@ -166,6 +166,7 @@ fn with_theirs(bench: &Bench, arch: Architecture, figures: &mut Figures) -> Resu
         folder: None,
         disk: None,
         vsock: Some(device),
+        silence: PATIENCE,
     };
     std::thread::scope(|scope| {
         let guest = scope.spawn(|| emulator.run(PATIENCE, |_, line| eprintln!("    {line}")));
