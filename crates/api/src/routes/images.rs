@@ -114,18 +114,19 @@ async fn import(call: Call) -> Result<Response> {
         query.all("changes"),
     );
     let data = BodyDataStream::new(call.request.into_body());
-    let reader = StreamReader::new(data.map_err(io::Error::other));
+    let mut reader = StreamReader::new(data.map_err(io::Error::other));
     let id = call
         .engine
         .import_image(
-            Box::pin(reader),
+            &mut reader,
             name.as_deref(),
             platform.as_ref(),
             &message,
             &changes,
         )
-        .await?;
-    let line = body::line(&serde_json::json!({ "status": id })).map_err(io::Error::other);
+        .await;
+    body::drain(reader).await;
+    let line = body::line(&serde_json::json!({ "status": id? })).map_err(io::Error::other);
     Ok(body::stream(
         body::JSON,
         futures_util::stream::once(async move { line }),
@@ -214,8 +215,10 @@ pub(super) async fn load(call: Call) -> Result<Response> {
     let archive = BodyDataStream::new(call.request.into_body()).map_err(io::Error::other);
     let (sender, events) = mpsc::channel(limits::QUEUE);
     let work = async move {
-        let loaded = engine.load_images(StreamReader::new(archive), sender).await?;
-        Ok(loaded
+        let mut archive = StreamReader::new(archive);
+        let loaded = engine.load_images(&mut archive, sender).await;
+        body::drain(archive).await;
+        Ok(loaded?
             .iter()
             .map(|image| json!({ "stream": format!("{image}\n") }))
             .collect())

@@ -25,6 +25,10 @@ const CONNECT_PATIENCE: Duration = Duration::from_secs(60);
 /// How long the guest may take to unpack what a client sends, which is the client's business.
 const LONG_PATIENCE: Duration = Duration::from_secs(24 * 3600);
 const READ: usize = 256 << 10;
+/// What is read of an archive after its end, in bytes, and for how long: a client that cannot send all of it takes that
+/// for an error.
+const LONGEST_REST: u64 = 256 << 10;
+const REST_PATIENCE: Duration = Duration::from_secs(5);
 /// Chunks on their way to a client that is slower.
 const QUEUE: usize = 4;
 /// The longest list of changes, in bytes.
@@ -103,14 +107,18 @@ impl Engine {
                 // A guest that refuses the rest says why in its answer.
                 let _ = tokio::io::copy(&mut archive, &mut writer).await;
                 let _ = writer.shutdown().await;
+                // The guest stops reading at the archive's end mark, and a client may not have sent what pads it yet.
+                let _ = tokio::io::copy(&mut archive.take(LONGEST_REST), &mut tokio::io::sink()).await;
             });
+            let end = sending.abort_handle();
             let taken = async move {
                 if taken.await.is_err() {
                     std::future::pending::<()>().await;
                 }
             };
             let answer = held.ask(&container, job, taken).await;
-            sending.abort();
+            let _ = tokio::time::timeout(REST_PATIENCE, sending).await;
+            end.abort();
             answer?;
             inner.container_event(&container, "extract-to-dir", []);
             Ok(())
