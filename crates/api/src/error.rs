@@ -44,6 +44,7 @@ impl From<EngineError> for ApiError {
     fn from(error: EngineError) -> Self {
         let status = match error.status() {
             Kind::BadRequest => StatusCode::BAD_REQUEST,
+            Kind::Unauthorized => StatusCode::UNAUTHORIZED,
             Kind::Forbidden => StatusCode::FORBIDDEN,
             Kind::NotFound => StatusCode::NOT_FOUND,
             Kind::Conflict => StatusCode::CONFLICT,

@@ -1,7 +1,7 @@
-//! The JSON lines in which a pull or a load tells how far it is (Docker Engine API, `POST /images/create`;
+//! The JSON lines in which a pull, a push or a load tells how far it is (Docker Engine API, `POST /images/create`;
 //! moby `pkg/jsonmessage`).
 
-use engine::PullEvent;
+use engine::{PullEvent, PushEvent};
 use serde_json::{Value, json};
 
 /// The bar's width in characters.
@@ -14,6 +14,23 @@ pub(crate) fn pull_line(event: &PullEvent) -> Value {
         (_, Some(id), Some(progress)) => counted(&event.to_string(), id, progress),
         (_, Some(id), None) => json!({ "status": event.to_string(), "progressDetail": {}, "id": id }),
         (_, None, _) => json!({ "status": event.to_string() }),
+    }
+}
+
+/// One event of a push. The last of a tag is told to people and, as `aux`, to programs.
+pub(crate) fn push_lines(event: &PushEvent) -> Vec<Value> {
+    let status = event.to_string();
+    match (event, event.id(), event.progress()) {
+        (_, Some(id), Some(progress)) => vec![counted(&status, id, progress)],
+        (_, Some(id), None) => vec![json!({ "status": status, "progressDetail": {}, "id": id })],
+        (PushEvent::Tagged { tag, digest, size }, ..) => vec![
+            json!({ "status": status }),
+            json!({
+                "progressDetail": {},
+                "aux": { "Tag": tag, "Digest": digest.to_string(), "Size": size },
+            }),
+        ],
+        (_, None, _) => vec![json!({ "status": status })],
     }
 }
 
@@ -127,6 +144,35 @@ mod tests {
     #[test]
     fn more_than_the_whole_is_told_without_a_total() {
         assert!(bar(20, 10, true).ends_with("     20B"));
+    }
+
+    #[test]
+    fn a_push_names_its_repository_and_ends_with_the_digest_for_people_and_for_programs() {
+        let begun = PushEvent::Refers {
+            repository: "docker.io/library/x".into(),
+        };
+        assert_eq!(
+            push_lines(&begun),
+            [json!({ "status": "The push refers to repository [docker.io/library/x]" })]
+        );
+        let prepared = PushEvent::Preparing { id: "abc".into() };
+        assert_eq!(
+            push_lines(&prepared),
+            [json!({ "status": "Preparing", "progressDetail": {}, "id": "abc" })]
+        );
+        let digest = format!("sha256:{}", "0".repeat(64));
+        let tagged = PushEvent::Tagged {
+            tag: "latest".into(),
+            digest: digest.parse().unwrap(),
+            size: 527,
+        };
+        assert_eq!(
+            push_lines(&tagged),
+            [
+                json!({ "status": format!("latest: digest: {digest} size: 527") }),
+                json!({ "progressDetail": {}, "aux": { "Tag": "latest", "Digest": digest, "Size": 527 } }),
+            ]
+        );
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod files;
 mod images;
 mod machines;
 mod networks;
+mod registries;
 mod streams;
 mod system;
 mod volumes;
@@ -74,6 +75,7 @@ pub(crate) async fn dispatch(
         ("GET", ["events"]) => system::events(call).await,
         ("GET", ["system", "df"]) => system::disk_usage(call).await,
         ("GET", ["plugins"]) => Ok(system::plugins()),
+        ("POST", ["auth"]) => registries::log_in(call).await,
         ("POST", ["build", "prune"]) => Ok(system::prune_build_cache()),
 
         ("GET", ["containers", "json"]) => containers::list(call).await,
@@ -111,6 +113,10 @@ pub(crate) async fn dispatch(
         ("POST", ["images", "create"]) => images::pull(call).await,
         ("POST", ["images", "load"]) => images::load(call).await,
         ("POST", ["images", "prune"]) => images::prune(call).await,
+        ("GET", ["images", "search"]) => registries::search(call).await,
+        ("GET", ["distribution", name @ .., "json"]) if !name.is_empty() => {
+            registries::distribution(call, &name.join("/")).await
+        }
         ("GET", ["images", "get"]) => {
             let names = call.query.all("names");
             images::save(call, names).await
@@ -126,6 +132,9 @@ pub(crate) async fn dispatch(
         }
         ("POST", ["images", name @ .., "tag"]) if !name.is_empty() => {
             images::tag(call, &name.join("/")).await
+        }
+        ("POST", ["images", name @ .., "push"]) if !name.is_empty() => {
+            images::push(call, &name.join("/")).await
         }
         ("DELETE", ["images", name @ ..]) if !name.is_empty() => images::remove(call, &name.join("/")).await,
 

@@ -8,6 +8,7 @@ mod machine;
 mod network;
 mod normalize;
 mod refusal;
+mod registry;
 mod volume;
 
 use std::ffi::OsString;
@@ -27,7 +28,7 @@ pub(crate) use groups::{
 };
 pub(crate) use image::{
     CommitArguments, EventsArguments, FormatArguments, HistoryArguments, ImagesArguments, ImportArguments,
-    InspectArguments, LoadArguments, PullArguments, RmiArguments, SaveArguments, TagArguments,
+    InspectArguments, LoadArguments, PullArguments, PushArguments, RmiArguments, SaveArguments, TagArguments,
 };
 pub(crate) use machine::{
     DoctorArguments, MachineCommand, MachineInspectArguments, MachineStartArguments, ServiceAction,
@@ -35,6 +36,7 @@ pub(crate) use machine::{
 };
 
 pub(crate) use network::{NetworkCommand, NetworkConnectArguments, NetworkCreateArguments};
+pub(crate) use registry::{LoginArguments, LogoutArguments, SearchArguments};
 pub(crate) use volume::{
     ObjectArguments, ObjectListArguments, ObjectRemoveArguments, VolumeCommand, VolumeCreateArguments,
 };
@@ -73,6 +75,9 @@ pub(crate) enum Command {
     /// Download an image from a registry
     #[command(override_usage = "sampan pull [OPTIONS] NAME[:TAG|@DIGEST]")]
     Pull(PullArguments),
+    /// Upload an image to a registry
+    #[command(override_usage = "sampan push [OPTIONS] NAME[:TAG]")]
+    Push(PushArguments),
     /// List images
     #[command(override_usage = "sampan images [OPTIONS] [REPOSITORY[:TAG]]")]
     Images(ImagesArguments),
@@ -82,6 +87,15 @@ pub(crate) enum Command {
     /// Display system-wide information
     #[command(override_usage = "sampan info [OPTIONS]")]
     Info(FormatArguments),
+    /// Authenticate to a registry
+    #[command(override_usage = "sampan login [OPTIONS] [SERVER]")]
+    Login(LoginArguments),
+    /// Log out from a registry
+    #[command(override_usage = "sampan logout [SERVER]")]
+    Logout(LogoutArguments),
+    /// Search Docker Hub, or another registry, for images
+    #[command(override_usage = "sampan search [OPTIONS] TERM")]
+    Search(SearchArguments),
 
     /// Manage containers
     #[command(subcommand, override_usage = "sampan container COMMAND")]
@@ -289,6 +303,27 @@ mod tests {
             Command::Rm(rm) => assert_eq!((rm.force, rm.containers.len()), (true, 2)),
             other => panic!("{other:?}"),
         }
+    }
+
+    #[test]
+    fn a_push_takes_one_name() {
+        match parsed("sampan image push -aq me/app").unwrap().command {
+            Command::Image(ImageCommand::Push(push)) => {
+                assert_eq!(
+                    (push.all_tags, push.quiet, push.image.as_str()),
+                    (true, true, "me/app")
+                );
+            }
+            other => panic!("{other:?}"),
+        }
+        let failure = parsed("sampan push one two").unwrap_err();
+        assert!(
+            failure
+                .message
+                .starts_with("sampan: 'sampan push' requires 1 argument"),
+            "{}",
+            failure.message
+        );
     }
 
     #[test]

@@ -246,6 +246,17 @@ impl Client {
         decode(self.send(Self::request(Method::GET, target, empty())?).await?).await
     }
 
+    /// `GET` with headers, answered with JSON.
+    pub(crate) async fn get_with<T: DeserializeOwned>(
+        &self,
+        target: &Target,
+        headers: &[(&'static str, String)],
+    ) -> Result<T> {
+        let mut request = Self::request(Method::GET, target, empty())?;
+        add_headers(&mut request, headers)?;
+        decode(self.send(request).await?).await
+    }
+
     /// `POST` without a body, whose answer is of no interest. Says whether it changed anything.
     pub(crate) async fn post(&self, target: &Target) -> Result<bool> {
         let response = self.send(Self::request(Method::POST, target, empty())?).await?;
@@ -294,11 +305,7 @@ impl Client {
         headers: &[(&'static str, String)],
     ) -> Result<Body> {
         let mut request = Self::request(Method::POST, target, empty())?;
-        for (name, value) in headers {
-            let value = hyper::header::HeaderValue::from_str(value)
-                .map_err(|error| ClientError::Answer(error.to_string()))?;
-            request.headers_mut().insert(*name, value);
-        }
+        add_headers(&mut request, headers)?;
         Ok(Body(self.send(request).await?.into_body()))
     }
 
@@ -376,6 +383,15 @@ impl Client {
         }
         Ok(TokioIo::new(hyper::upgrade::on(response).await?))
     }
+}
+
+fn add_headers(request: &mut Request<RequestBody>, headers: &[(&'static str, String)]) -> Result<()> {
+    for (name, value) in headers {
+        let value = hyper::header::HeaderValue::from_str(value)
+            .map_err(|error| ClientError::Answer(error.to_string()))?;
+        request.headers_mut().insert(*name, value);
+    }
+    Ok(())
 }
 
 /// Has any answer from the engine, and leaves the connection free for a request.

@@ -11,11 +11,13 @@ mod files;
 mod images;
 mod inspect;
 mod lists;
+mod login;
 mod logs;
 mod machine;
 mod networks;
 mod prune;
 mod run;
+mod search;
 mod start;
 mod stats;
 mod system;
@@ -77,6 +79,7 @@ async fn client_command(client: Client, command: Command) -> Result<()> {
         Command::Unpause(names) => containers::each(&client, names, "unpause").await,
         Command::Wait(names) => containers::wait(&client, names).await,
         Command::Pull(arguments) => images::pull(&client, arguments).await,
+        Command::Push(arguments) => images::push(&client, arguments).await,
         Command::Rmi(arguments) => images::remove(&client, arguments).await,
         Command::Commit(arguments) => images::commit(&client, arguments).await,
         Command::Import(arguments) => images::import(&client, arguments).await,
@@ -91,6 +94,9 @@ async fn client_command(client: Client, command: Command) -> Result<()> {
         Command::Tag(arguments) => images::tag(&client, arguments).await,
         Command::Load(arguments) => images::load(&client, arguments).await,
         Command::Save(arguments) => images::save(&client, arguments).await,
+        Command::Login(arguments) => login::log_in(&client, arguments).await,
+        Command::Logout(arguments) => login::log_out(&arguments).await,
+        Command::Search(arguments) => search::run(&client, arguments).await,
         Command::Inspect(arguments) => inspect::run(&client, arguments).await,
         Command::Events(arguments) => events::run(&client, arguments).await,
         Command::Version(arguments) => version::run(&client, arguments).await,
@@ -133,6 +139,7 @@ async fn container(client: &Client, command: ContainerCommand) -> Result<()> {
 async fn image(client: &Client, command: ImageCommand) -> Result<()> {
     match command {
         ImageCommand::Pull(arguments) => images::pull(client, arguments).await,
+        ImageCommand::Push(arguments) => images::push(client, arguments).await,
         ImageCommand::Ls(arguments) => lists::images(client, arguments).await,
         ImageCommand::Rm(arguments) => images::remove(client, arguments).await,
         ImageCommand::Tag(arguments) => images::tag(client, arguments).await,

@@ -5,6 +5,7 @@ mod history;
 mod images;
 mod listing;
 mod networks;
+mod search;
 pub(crate) mod table;
 pub(crate) mod units;
 mod volumes;
@@ -16,6 +17,7 @@ pub(crate) use history::{DEFAULT_HISTORY, DEFAULT_HISTORY_EXACT, HISTORY_HEADER,
 pub(crate) use images::{DEFAULT_IMAGES, DEFAULT_IMAGES_WITH_DIGEST, IMAGE_HEADER, image_rows};
 pub(crate) use listing::{Header, Listing};
 pub(crate) use networks::{DEFAULT_NETWORKS, NETWORK_HEADER, network_row};
+pub(crate) use search::{DEFAULT_SEARCH, SEARCH_HEADER, search_row};
 pub(crate) use volumes::{DEFAULT_VOLUMES, VOLUME_HEADER, volume_row};
 
 use containers::date;

@@ -1,4 +1,4 @@
-//! The progress of a pull or load (moby `pkg/jsonmessage`): plain lines, or on a terminal a line for each layer
+//! The progress of a pull, push or load (moby `pkg/jsonmessage`): plain lines, or on a terminal a line for each layer
 //! that is written over as it goes on.
 
 use std::collections::HashMap;
@@ -90,6 +90,10 @@ impl Display {
         let (current, total) = (count("current"), count("total"));
         let counts = current > 0 || total > 0;
         let (id, status) = (text("id"), text("status"));
+        if id.is_empty() && status.is_empty() {
+            // What is for programs alone, as the end of a push.
+            return Ok(String::new());
+        }
         let prefix = if id.is_empty() {
             String::new()
         } else {
@@ -186,6 +190,14 @@ mod tests {
         };
         let message = json!({ "errorDetail": { "message": "no space" }, "error": "no space" });
         assert_eq!(display.message(&message).unwrap_err().to_string(), "no space");
+    }
+
+    #[test]
+    fn what_is_for_programs_is_not_shown() {
+        let aux = json!({ "progressDetail": {}, "aux": { "Tag": "latest" } });
+        for terminal in [false, true] {
+            assert_eq!(shown(terminal, std::slice::from_ref(&aux)), "");
+        }
     }
 
     #[test]

@@ -15,6 +15,8 @@ pub enum Kind {
     NotFound,
     /// The state of things does not allow it now.
     Conflict,
+    /// Who asks did not say rightly who that is.
+    Unauthorized,
     /// It is never allowed.
     Forbidden,
     /// Things are as asked already; no text is shown.
@@ -142,6 +144,7 @@ fn store_kind(error: &store::StoreError) -> Kind {
         store::ErrorKind::Invalid => Kind::BadRequest,
         store::ErrorKind::NotFound => Kind::NotFound,
         store::ErrorKind::Conflict => Kind::Conflict,
+        store::ErrorKind::Unauthorized => Kind::Unauthorized,
         store::ErrorKind::Denied | store::ErrorKind::Internal => Kind::Internal,
     }
 }

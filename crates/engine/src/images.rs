@@ -4,6 +4,7 @@ mod changes;
 mod in_use;
 mod make;
 mod pattern;
+mod remote;
 mod view;
 
 use std::collections::{HashMap, HashSet};
@@ -13,7 +14,9 @@ use bollard_stubs::models::{
     EventMessageTypeEnum, ImageDeleteResponseItem, ImageHistoryResponseItem, ImageInspect,
     ImagePruneResponse, ImageSummary,
 };
-use store::{Credentials, Image, Loaded, Platform, PullEvent, Reference, Removal, StoreError};
+use store::{
+    Credentials, Image, Loaded, Platform, PullEvent, Push, PushEvent, Reference, Removal, StoreError,
+};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
 
@@ -47,6 +50,27 @@ impl Engine {
             .await?;
         self.inner
             .image_event("pull", &reference.familiar(), &reference.familiar());
+        Ok(())
+    }
+
+    /// Pushes the image of a tag; with neither a tag nor one in the name, those of all tags of the repository. Progress
+    /// ends when the sender is dropped, on return. Dropping the future cancels the push.
+    pub async fn push_image(
+        &self,
+        name: &str,
+        tag: Option<&str>,
+        platform: Option<&Platform>,
+        credentials: Option<&Credentials>,
+        progress: mpsc::Sender<PushEvent>,
+    ) -> Result<()> {
+        let push = to_push(name, tag, platform)?;
+        self.inner.store.push(&push, credentials, progress).await?;
+        let shown = if push.all_tags {
+            push.reference.familiar_name()
+        } else {
+            push.reference.familiar()
+        };
+        self.inner.image_event("push", &shown, &shown);
         Ok(())
     }
 
@@ -328,5 +352,47 @@ impl Inner {
         let attributes = HashMap::from([("name".to_owned(), name.to_owned())]);
         self.events
             .publish(EventMessageTypeEnum::IMAGE, action, id, attributes);
+    }
+}
+
+/// What a client means by a name and perhaps a tag of its own, which counts for more than one in the name.
+fn to_push(name: &str, tag: Option<&str>, platform: Option<&Platform>) -> Result<Push> {
+    let reference: Reference = name.parse().map_err(StoreError::from)?;
+    let (reference, all_tags) = match (tag, reference.digest(), reference.tag()) {
+        (Some(tag), ..) => (reference.with_tag(tag).map_err(StoreError::from)?, false),
+        // A name without a tag was completed with `latest`.
+        (None, None, Some(tag)) => {
+            let all_tags = !name.ends_with(&format!(":{tag}"));
+            (reference, all_tags)
+        }
+        _ => (reference, false),
+    };
+    Ok(Push {
+        reference,
+        all_tags,
+        platform: platform.cloned(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_push_without_a_tag_means_all_of_them() {
+        let meant = |name, tag| {
+            let push = to_push(name, tag, None).unwrap();
+            (push.reference.familiar(), push.all_tags)
+        };
+        assert_eq!(meant("app", None), ("app:latest".to_owned(), true));
+        assert_eq!(
+            meant("localhost:5000/app", None),
+            ("localhost:5000/app:latest".to_owned(), true)
+        );
+        assert_eq!(meant("app:latest", None), ("app:latest".to_owned(), false));
+        assert_eq!(meant("app", Some("latest")), ("app:latest".to_owned(), false));
+        assert_eq!(meant("app:1", Some("2")), ("app:2".to_owned(), false));
+        assert!(to_push("app", Some("a b"), None).is_err());
+        assert!(to_push("UPPER", None, None).is_err());
     }
 }

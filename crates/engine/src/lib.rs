@@ -41,7 +41,7 @@ pub use error::{EngineError, Kind, Result};
 pub use filters::Filters;
 pub use images::CommitOptions;
 pub use protocol::{Architecture, PathStat};
-pub use store::{Credentials, Loaded, Platform, PullEvent, Reference, StoreError};
+pub use store::{Credentials, Loaded, Platform, PullEvent, PushEvent, Reference, StoreError};
 pub use stream::{Attached, Channel, Chunk, Input, InputClosed};
 pub use system::VERSION;
 pub use time::rfc3339;

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
 use crate::error::StoreError;
+use crate::layer::Compression;
 use crate::platform::Platform;
 
 /// Image ID → [`ImageRecord`] as JSON.
@@ -16,6 +17,9 @@ const IMAGES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("images");
 const CONFIGS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("configs");
 /// (`docker.io/library/alpine:latest` or `docker.io/library/alpine@sha256:…`, platform) → image ID.
 const NAMES: TableDefinition<'_, (&str, &str), &str> = TableDefinition::new("names");
+
+/// Most blobs that are remembered of one layer: registries seldom keep more than one or two.
+const MAX_BLOBS: usize = 4;
 
 /// What is kept of an image beside its config.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +34,26 @@ pub(crate) struct LayerRecord {
     pub(crate) diff_id: Digest,
     /// Length of the uncompressed archive, in bytes.
     pub(crate) size: u64,
+    /// How registries keep the layer, as far as was seen and checked; the latest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) blobs: Vec<Blob>,
+}
+
+/// A layer as a registry keeps it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Blob {
+    pub(crate) digest: Digest,
+    pub(crate) size: u64,
+    pub(crate) compression: Compression,
+}
+
+impl LayerRecord {
+    /// Notes how a registry keeps the layer.
+    pub(crate) fn note(&mut self, blob: Blob) {
+        self.blobs.retain(|known| known.digest != blob.digest);
+        self.blobs.insert(0, blob);
+        self.blobs.truncate(MAX_BLOBS);
+    }
 }
 
 /// A name and what it names.
@@ -60,6 +84,22 @@ impl Snapshot {
             .iter()
             .find(|(image, _)| image == id)
             .map(|(_, record)| record)
+    }
+
+    /// What the images know of how registries keep a layer.
+    pub(crate) fn blobs(&self, diff_id: &Digest) -> Vec<Blob> {
+        let layers = self.images.iter().flat_map(|(_, record)| &record.layers);
+        let mut found: Vec<Blob> = Vec::new();
+        for blob in layers
+            .filter(|layer| layer.diff_id == *diff_id)
+            .flat_map(|layer| &layer.blobs)
+        {
+            if found.iter().all(|known| known.digest != blob.digest) {
+                found.push(blob.clone());
+            }
+        }
+        found.truncate(MAX_BLOBS);
+        found
     }
 
     /// Layers that some image needs.
@@ -142,6 +182,29 @@ impl Database {
     pub(crate) fn name(&self, id: &Digest, platform: &Platform, name: &str) -> Result<(), StoreError> {
         let platform = platform.to_string();
         self.write(|transaction| {
+            transaction
+                .open_table(NAMES)?
+                .insert((name, platform.as_str()), id.as_str())?;
+            Ok(())
+        })
+    }
+
+    /// Notes that a registry has an image: how it keeps the layers, by diff ID, and under which name with a digest. An
+    /// image that is gone meanwhile stays so.
+    pub(crate) fn pushed(&self, id: &Digest, blobs: &[(Digest, Blob)], name: &str) -> Result<(), StoreError> {
+        self.write(|transaction| {
+            let mut images = transaction.open_table(IMAGES)?;
+            let Some(record) = images.get(id.as_str())?.map(|record| record.value().to_vec()) else {
+                return Ok(());
+            };
+            let mut record: ImageRecord = serde_json::from_slice(&record).map_err(|_| corrupted())?;
+            for layer in &mut record.layers {
+                let blob = blobs.iter().find(|(diff_id, _)| *diff_id == layer.diff_id);
+                blob.into_iter().for_each(|(_, blob)| layer.note(blob.clone()));
+            }
+            let json = serde_json::to_vec(&record).map_err(|_| corrupted())?;
+            images.insert(id.as_str(), json.as_slice())?;
+            let platform = record.platform.to_string();
             transaction
                 .open_table(NAMES)?
                 .insert((name, platform.as_str()), id.as_str())?;

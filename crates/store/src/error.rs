@@ -31,6 +31,18 @@ pub enum StoreError {
     /// The registry hides or lacks the repository.
     #[error("pull access denied for {0}, repository does not exist or may require 'docker login': {1}")]
     AccessDenied(String, String),
+    /// The registry does not let the caller write to the repository.
+    #[error("push access denied for {0}, repository does not exist or may require 'docker login': {1}")]
+    PushDenied(String, String),
+    /// The repository to push has no image here.
+    #[error("An image does not exist locally with the tag: {0}")]
+    NothingToPush(String),
+    /// The repository to push has images here, and none of this tag.
+    #[error("tag does not exist: {0}")]
+    NoSuchTag(String),
+    /// A push names what it makes by a tag.
+    #[error("cannot push a digest reference: push {0} by a tag")]
+    PushByDigest(String),
     /// The index has no image for the platform.
     #[error("no matching manifest for {0} in the manifest list entries")]
     NoMatchingManifest(String),
@@ -70,6 +82,17 @@ pub enum StoreError {
         detail: String,
         advice: &'static str,
     },
+    /// What was to be logged in to is no registry.
+    #[error("invalid registry address {0:?}: write host or host:port, as in localhost:5000")]
+    RegistryAddress(String),
+    /// A search term that leads nowhere.
+    #[error(
+        "invalid search term {0:?}: write a word, or a registry's host and a word, as in localhost:5000/alpine"
+    )]
+    SearchTerm(String),
+    /// A registry does not take a person's name and password.
+    #[error("Get {url:?}: {reason}")]
+    LoginRefused { url: String, reason: String },
     /// Plain HTTP to a host that is not loopback.
     #[error(
         "{0}: plain HTTP is refused for a registry that is not on this computer: list it as an insecure registry to allow it"
@@ -109,6 +132,8 @@ pub enum ErrorKind {
     Conflict,
     /// The registry refuses the caller.
     Denied,
+    /// The caller's name or password is wrong.
+    Unauthorized,
     /// Something else failed.
     Internal,
 }
@@ -117,18 +142,26 @@ impl StoreError {
     /// The family of the error.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Reference(_) | Self::AmbiguousPrefix(_) | Self::Archive(_) | Self::PlainHttp(_) => {
-                ErrorKind::Invalid
-            }
+            Self::Reference(_)
+            | Self::AmbiguousPrefix(_)
+            | Self::Archive(_)
+            | Self::RegistryAddress(_)
+            | Self::SearchTerm(_)
+            | Self::PlainHttp(_)
+            | Self::PushByDigest(_) => ErrorKind::Invalid,
             Self::NoSuchImage(_)
+            | Self::NothingToPush(_)
+            | Self::NoSuchTag(_)
             | Self::WrongPlatform { .. }
             | Self::ManifestUnknown(_)
             | Self::NoMatchingManifest(_)
             | Self::OtherPlatform { .. } => ErrorKind::NotFound,
             // dockerd answers 404 here too: a registry does not tell a hidden repository from an absent one.
             Self::AccessDenied(..) => ErrorKind::NotFound,
+            Self::LoginRefused { .. } => ErrorKind::Unauthorized,
             Self::ReferencedByMany(_) | Self::Locked(_) => ErrorKind::Conflict,
-            Self::Registry {
+            Self::PushDenied(..)
+            | Self::Registry {
                 status: 401 | 403, ..
             } => ErrorKind::Denied,
             _ => ErrorKind::Internal,

@@ -1,4 +1,4 @@
-//! What a pull, load or removal tells its caller while and after it happens. The API turns these into Docker's
+//! What a pull, load, push or removal tells its caller while and after it happens. The API turns these into Docker's
 //! JSON lines; the words in `Display` are Docker's status texts.
 
 use std::fmt;
@@ -80,6 +80,66 @@ impl fmt::Display for PullEvent {
             Self::Retrying { seconds, .. } => write!(f, "Retrying in {seconds} seconds"),
             Self::Digest(digest) => write!(f, "Digest: {digest}"),
             Self::Status(text) => write!(f, "Status: {text}"),
+        }
+    }
+}
+
+/// Progress of a push. Layers are named by the first 12 digits of their diff ID.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PushEvent {
+    /// Where the push goes: `docker.io/library/alpine`.
+    Refers { repository: String },
+    /// A layer will be looked at.
+    Preparing { id: String },
+    /// The layer waits for one of the parallel uploads.
+    Waiting { id: String },
+    /// Bytes of the compressed layer so far.
+    Pushing { id: String, current: u64, total: u64 },
+    /// The repository has the layer now.
+    Pushed { id: String },
+    /// The repository had the layer before.
+    AlreadyExists { id: String },
+    /// The transfer broke; it begins again after so many seconds.
+    Retrying { id: String, seconds: u64 },
+    /// The tag leads to the image: digest and length of its manifest.
+    Tagged { tag: String, digest: Digest, size: u64 },
+}
+
+impl PushEvent {
+    /// The layer that the event is about.
+    pub fn id(&self) -> Option<&str> {
+        match self {
+            Self::Preparing { id }
+            | Self::Waiting { id }
+            | Self::Pushing { id, .. }
+            | Self::Pushed { id }
+            | Self::AlreadyExists { id }
+            | Self::Retrying { id, .. } => Some(id),
+            Self::Refers { .. } | Self::Tagged { .. } => None,
+        }
+    }
+
+    /// Bytes done and bytes in all, for events that count.
+    pub fn progress(&self) -> Option<(u64, u64)> {
+        match self {
+            Self::Pushing { current, total, .. } => Some((*current, *total)),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for PushEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refers { repository } => write!(f, "The push refers to repository [{repository}]"),
+            Self::Preparing { .. } => f.write_str("Preparing"),
+            Self::Waiting { .. } => f.write_str("Waiting"),
+            Self::Pushing { .. } => f.write_str("Pushing"),
+            Self::Pushed { .. } => f.write_str("Pushed"),
+            Self::AlreadyExists { .. } => f.write_str("Layer already exists"),
+            Self::Retrying { seconds: 1, .. } => f.write_str("Retrying in 1 second"),
+            Self::Retrying { seconds, .. } => write!(f, "Retrying in {seconds} seconds"),
+            Self::Tagged { tag, digest, size } => write!(f, "{tag}: digest: {digest} size: {size}"),
         }
     }
 }

@@ -7,12 +7,12 @@
 //!
 //! ```text
 //! reference, platform, digest, manifest, image     what images are, as data
-//! registry/   distribution protocol: authentication, mirrors, resumable downloads
-//! layer/      bytes of a layer → decompress → tar → EROFS + recipe
+//! registry/   distribution protocol: authentication, mirrors, resumable downloads, uploads
+//! layer/      bytes of a layer → decompress → tar → EROFS + recipe, and back
 //! tar/        the archive format, hostile input
 //! erofs/      the file system format
 //! content     layer files on disk        database   names and images, transactional
-//! pull, load, save, remove               what a user asks for
+//! pull, push, load, save, remove         what a user asks for
 //! ```
 
 mod compose;
@@ -20,6 +20,7 @@ mod config;
 mod content;
 mod database;
 mod digest;
+mod distribution;
 mod erofs;
 mod error;
 mod event;
@@ -32,6 +33,7 @@ mod load;
 mod manifest;
 mod platform;
 mod pull;
+mod push;
 mod reference;
 mod registry;
 mod save;
@@ -42,10 +44,12 @@ mod tar;
 pub use compose::Composition;
 pub use config::{Credentials, Limits, Mirror, Patience, StoreConfig};
 pub use digest::{Digest, DigestError};
+pub use distribution::Distribution;
 pub use error::{ErrorKind, LayerError, StoreError};
-pub use event::{DiskUsage, ImageUsage, Loaded, PullEvent, Pulled, Removal};
+pub use event::{DiskUsage, ImageUsage, Loaded, PullEvent, Pulled, PushEvent, Removal};
 pub use image::{Healthcheck, HistoryEntry, Image, ImageConfig, ImageLayer};
 pub use platform::{Platform, PlatformError};
+pub use push::Push;
 pub use reference::{Reference, ReferenceError};
-pub use registry::check_tls;
+pub use registry::{Found, check_tls};
 pub use store::Store;

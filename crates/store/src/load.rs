@@ -22,7 +22,7 @@ use crate::event::{Loaded, PullEvent};
 use crate::image::ConfigFile;
 use crate::layer::{Source, decompressor};
 use crate::manifest::{Descriptor, Document, Index, Manifest};
-use crate::pull::make_layer;
+use crate::pull::{kept_layer, make_layer};
 use crate::reference::Reference;
 use crate::store::{Inner, blocking};
 use crate::tar::{EntryKind, Reader};
@@ -257,12 +257,9 @@ impl Load<'_> {
         let id = diff_id.short().to_owned();
         let _making = self.store.making(diff_id).blocking_lock_owned();
         if self.store.content.layer(diff_id).is_some() {
-            let size = self.store.content.archive(diff_id)?.length();
+            let record = kept_layer(self.store, diff_id)?;
             let _ = self.progress.try_send(PullEvent::AlreadyExists { id });
-            return Ok(LayerRecord {
-                diff_id: diff_id.clone(),
-                size,
-            });
+            return Ok(record);
         }
         let (file, length) = self.archive.open_file(&layer.name)?;
         let _ = self.progress.try_send(PullEvent::Extracting {

@@ -10,17 +10,17 @@ use tokio::sync::mpsc;
 
 use crate::config::Credentials;
 use crate::content::Draft;
-use crate::database::{ImageRecord, LayerRecord};
+use crate::database::{Blob, ImageRecord, LayerRecord};
 use crate::digest::Digest;
 use crate::error::{LayerError, StoreError};
 use crate::event::{PullEvent, Pulled};
 use crate::image::ConfigFile;
 use crate::images;
-use crate::layer::{Converted, LayerFiles, Source, ingest};
+use crate::layer::{Compression, LayerFiles, Source, ingest};
 use crate::manifest::{Descriptor, Document, Manifest};
 use crate::platform::Platform;
 use crate::reference::Reference;
-use crate::registry::{Client, Download, Session, Step};
+use crate::registry::{Access, Client, Download, Session, Step};
 use crate::store::{Inner, Lease, blocking};
 
 /// Progress is told once in this many bytes.
@@ -36,7 +36,7 @@ pub(crate) async fn pull(
     progress: &mpsc::Sender<PullEvent>,
 ) -> Result<Pulled, StoreError> {
     let transport = store.transport().await?;
-    let client = Client::new(&transport, &store.config, reference, credentials)?;
+    let client = Client::new(&transport, &store.config, reference, Access::Pull, credentials)?;
     let subject = reference.familiar();
     let (fetched, session) = client.resolve().await?;
     let pull = Pull {
@@ -200,12 +200,9 @@ impl Pull<'_> {
         };
         let guard = Arc::new(making.lock_owned().await);
         if self.store.content.layer(diff_id).is_some() {
-            let size = self.store.content.archive(diff_id)?.length();
+            let record = kept_layer(self.store, diff_id)?;
             tell(self.progress, PullEvent::AlreadyExists { id }).await;
-            return Ok(LayerRecord {
-                diff_id: diff_id.clone(),
-                size,
-            });
+            return Ok(record);
         }
         let mut result = self.fetch(layer, diff_id, &id, lease, Arc::clone(&guard)).await;
         if let Err((_, Resumed(true))) = &result {
@@ -257,7 +254,7 @@ impl Pull<'_> {
             let mut told = offset;
             let result = download
                 .run(offset, sender, |step| match step {
-                    Step::Received(current) => {
+                    Step::Moved(current) => {
                         if current >= told.saturating_add(PROGRESS_STEP) || current >= layer.size {
                             told = current;
                             let event = PullEvent::Downloading {
@@ -359,7 +356,7 @@ pub(crate) fn make_layer(
         recipe,
         folder: store.content.temporary(),
     };
-    let converted: Converted = ingest(source, promised, files, &store.config.limits).map_err(failed)?;
+    let (converted, compression) = ingest(source, promised, files, &store.config.limits).map_err(failed)?;
     if converted.diff_id != *diff_id {
         return Err(failed(LayerError::DiffId {
             wanted: diff_id.clone(),
@@ -367,13 +364,31 @@ pub(crate) fn make_layer(
         }));
     }
     store.content.commit(draft, &converted)?;
-    Ok(LayerRecord {
+    let mut record = LayerRecord {
         diff_id: diff_id.clone(),
         size: converted.tar_length,
+        blobs: Vec::new(),
+    };
+    if let Some((digest, size)) = promised.filter(|_| compression != Compression::None) {
+        record.note(Blob {
+            digest: digest.clone(),
+            size,
+            compression,
+        });
+    }
+    Ok(record)
+}
+
+/// A layer that is in the store. What a manifest tells of it now was not checked, so that is not taken over.
+pub(crate) fn kept_layer(store: &Inner, diff_id: &Digest) -> Result<LayerRecord, StoreError> {
+    Ok(LayerRecord {
+        diff_id: diff_id.clone(),
+        size: store.content.archive(diff_id)?.length(),
+        blobs: store.database.snapshot()?.blobs(diff_id),
     })
 }
 
-fn layer_error(store: &Inner, layer: &Digest, reason: LayerError) -> StoreError {
+pub(crate) fn layer_error(store: &Inner, layer: &Digest, reason: LayerError) -> StoreError {
     match reason {
         LayerError::Io(error) => StoreError::io(&store.config.root, error),
         LayerError::GivenUp => StoreError::Interrupted,

@@ -135,7 +135,7 @@ fn write(store: &Inner, images: &[Selected], out: Chunks) -> io::Result<()> {
         }
         archive.blob(&image.id, image.config.len() as u64, image.config.as_slice())?;
         let manifest = serde_json::to_vec(&manifest(image))?;
-        let descriptor = descriptor(OCI_MANIFEST, Digest::of(&manifest), manifest.len() as u64);
+        let descriptor = Descriptor::new(OCI_MANIFEST, Digest::of(&manifest), manifest.len() as u64);
         archive.blob(&descriptor.digest, descriptor.size, manifest.as_slice())?;
         let platform = IndexPlatform {
             os: image.platform.os.clone(),
@@ -184,22 +184,12 @@ fn manifest(image: &Selected) -> Manifest {
     let layers = image
         .layers
         .iter()
-        .map(|layer| descriptor(OCI_LAYER, layer.diff_id.clone(), layer.size));
+        .map(|layer| Descriptor::new(OCI_LAYER, layer.diff_id.clone(), layer.size));
     Manifest {
         schema_version: 2,
         media_type: OCI_MANIFEST.to_owned(),
-        config: descriptor(OCI_CONFIG, image.id.clone(), image.config.len() as u64),
+        config: Descriptor::new(OCI_CONFIG, image.id.clone(), image.config.len() as u64),
         layers: layers.collect(),
-    }
-}
-
-fn descriptor(media_type: &str, digest: Digest, size: u64) -> Descriptor {
-    Descriptor {
-        media_type: media_type.to_owned(),
-        digest,
-        size,
-        platform: None,
-        annotations: None,
     }
 }
 

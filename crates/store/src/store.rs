@@ -11,16 +11,19 @@ use crate::config::{Credentials, StoreConfig};
 use crate::content::Content;
 use crate::database::Database;
 use crate::digest::Digest;
+use crate::distribution::{self, Distribution};
 use crate::error::StoreError;
-use crate::event::{DiskUsage, Loaded, PullEvent, Pulled, Removal};
+use crate::event::{DiskUsage, Loaded, PullEvent, Pulled, PushEvent, Removal};
 use crate::image::Image;
 use crate::platform::Platform;
 use crate::reference::Reference;
-use crate::registry::Transport;
-use crate::{Composition, compose, images, load, pull, save};
+use crate::registry::{self, Found, Transport};
+use crate::{Composition, Push, compose, images, load, pull, push, save};
 
 /// Layers that are fetched at the same time, as in Docker.
 const PARALLEL_LAYERS: usize = 3;
+/// Layers that are pushed at the same time, as in Docker.
+const PARALLEL_UPLOADS: usize = 5;
 
 /// Images on the host. Clones share one open store.
 #[derive(Clone, Debug)]
@@ -34,6 +37,7 @@ pub(crate) struct Inner {
     pub(crate) content: Content,
     pub(crate) database: Database,
     pub(crate) downloads: Semaphore,
+    pub(crate) uploads: Semaphore,
     transport: OnceLock<Transport>,
     /// Layers that somebody is bringing in or is about to name; they are not garbage.
     leases: Mutex<HashMap<Digest, usize>>,
@@ -62,6 +66,7 @@ impl Store {
             content,
             database,
             downloads: Semaphore::new(PARALLEL_LAYERS),
+            uploads: Semaphore::new(PARALLEL_UPLOADS),
             transport: OnceLock::new(),
             leases: Mutex::default(),
             making: Mutex::default(),
@@ -83,6 +88,43 @@ impl Store {
         progress: mpsc::Sender<PullEvent>,
     ) -> Result<Pulled, StoreError> {
         pull::pull(&self.inner, reference, platform, credentials, &progress).await
+    }
+
+    /// Asks a registry, by its address as a person writes it, whether it takes these credentials.
+    pub async fn log_in(&self, server: &str, credentials: &Credentials) -> Result<(), StoreError> {
+        let transport = self.inner.transport().await?;
+        registry::log_in(&transport, &self.inner.config, server, credentials).await
+    }
+
+    /// What a registry has under a reference, of which nothing is kept.
+    pub async fn distribution(
+        &self,
+        reference: &Reference,
+        credentials: Option<&Credentials>,
+    ) -> Result<Distribution, StoreError> {
+        distribution::inspect(&self.inner, reference, credentials).await
+    }
+
+    /// At most `limit` repositories that Docker Hub finds by a term, or the registry that the term begins with.
+    pub async fn search(
+        &self,
+        term: &str,
+        limit: usize,
+        credentials: Option<&Credentials>,
+    ) -> Result<Vec<Found>, StoreError> {
+        let transport = self.inner.transport().await?;
+        registry::search(&transport, &self.inner.config, term, limit, credentials).await
+    }
+
+    /// Brings images to the registry of their name. Dropping the future cancels the push; what the registry has got by
+    /// then it keeps.
+    pub async fn push(
+        &self,
+        push: &Push,
+        credentials: Option<&Credentials>,
+        progress: mpsc::Sender<PushEvent>,
+    ) -> Result<(), StoreError> {
+        push::push(&self.inner, push, credentials, &progress).await
     }
 
     /// The image of a name, a name with digest, an ID or the start of an ID. Without a platform the default

@@ -1,7 +1,6 @@
 //! The server.
 
 use std::collections::HashMap;
-use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -13,13 +12,14 @@ use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::{Frame, Incoming};
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, LOCATION, RANGE, WWW_AUTHENTICATE};
 use hyper::service::service_fn;
-use hyper::{Response, StatusCode};
+use hyper::{Method, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 
 use crate::content::{Blob, Image, index, sha256};
 use crate::gate::{Gate, Held};
 use crate::layout::Layout;
+use crate::uploads::{Uploads, layers_of};
 
 /// The token that the built-in token server gives.
 const TOKEN: &str = "test-token";
@@ -63,11 +63,23 @@ pub struct Faults {
     pub redirect_blobs: Option<String>,
     /// Every request is answered with a redirect to itself.
     pub redirect_loop: bool,
+    /// Nobody may write.
+    pub refuse_uploads: bool,
+    /// Blobs that are put while the connection breaks: so many are lost.
+    pub cut_uploads: usize,
+    /// Blobs that are put and never answered.
+    pub stall_uploads: usize,
+    /// Uploads that are forgotten when their blob comes.
+    pub forget_uploads: usize,
+    /// Manifests that are put are said to have another digest.
+    pub other_digest: bool,
 }
 
 /// A request that was made.
 #[derive(Clone, Debug)]
 pub struct Request {
+    /// `GET`.
+    pub method: String,
     /// Path and query.
     pub path: String,
     /// The `Authorization` header.
@@ -82,10 +94,13 @@ struct State {
     manifests: HashMap<String, Bytes>,
     blobs: HashMap<String, Blob>,
     layers: Vec<String>,
+    uploads: Uploads,
     gate: Gate,
     auth: Auth,
     faults: Faults,
     requests: Vec<Request>,
+    /// The answer to any search.
+    found: Option<Bytes>,
 }
 
 /// A running registry. It stops when dropped.
@@ -112,10 +127,7 @@ impl Registry {
             let mut connections = tokio::task::JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
                 let state = Arc::clone(&shared);
-                let service = service_fn(move |request| {
-                    let response = answer(&state, address, &request);
-                    async move { Ok::<_, Infallible>(response) }
-                });
+                let service = service_fn(move |request| serve(Arc::clone(&state), address, request));
                 connections.spawn(
                     hyper::server::conn::http1::Builder::new()
                         .serve_connection(TokioIo::new(stream), service),
@@ -189,6 +201,16 @@ impl Registry {
             .insert(format!("{repository}:{tag}"), bytes.into());
     }
 
+    /// Answers every search with these bytes; before that there is no search.
+    pub fn put_search(&self, answer: impl Into<Bytes>) {
+        self.state().found = Some(answer.into());
+    }
+
+    /// Loses every blob.
+    pub fn forget_blobs(&self) {
+        self.state().blobs.clear();
+    }
+
     /// Changes what is demanded of clients.
     pub fn set_auth(&self, auth: Auth) {
         self.state().auth = auth;
@@ -209,9 +231,54 @@ impl Registry {
     }
 }
 
-type Body = UnsyncBoxBody<Bytes, io::Error>;
+pub(crate) type Body = UnsyncBoxBody<Bytes, io::Error>;
 
-fn answer(state: &Mutex<State>, address: SocketAddr, request: &hyper::Request<Incoming>) -> Response<Body> {
+/// Takes in what a request brings, then answers it. An error breaks the connection.
+async fn serve(
+    state: Arc<Mutex<State>>,
+    address: SocketAddr,
+    request: hyper::Request<Incoming>,
+) -> io::Result<Response<Body>> {
+    let (head, mut body) = request.into_parts();
+    let upload = head.method == Method::PUT && head.uri.path().contains("/blobs/uploads/");
+    let fault = if upload { spoils(&state) } else { None };
+    match fault {
+        Some(Spoiled::Cut) => {
+            // Some of it arrives.
+            let _ = body.frame().await;
+            return Err(io::ErrorKind::ConnectionReset.into());
+        }
+        Some(Spoiled::Stalled) => std::future::pending().await,
+        None => {}
+    }
+    let content = body.collect().await.map_err(io::Error::other)?.to_bytes();
+    Ok(answer(
+        &state,
+        address,
+        &hyper::Request::from_parts(head, content),
+    ))
+}
+
+enum Spoiled {
+    Cut,
+    Stalled,
+}
+
+fn spoils(state: &Mutex<State>) -> Option<Spoiled> {
+    let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
+    let faults = &mut state.faults;
+    if faults.cut_uploads > 0 {
+        faults.cut_uploads -= 1;
+        return Some(Spoiled::Cut);
+    }
+    if faults.stall_uploads > 0 {
+        faults.stall_uploads -= 1;
+        return Some(Spoiled::Stalled);
+    }
+    None
+}
+
+fn answer(state: &Mutex<State>, address: SocketAddr, request: &hyper::Request<Bytes>) -> Response<Body> {
     let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
     let header = |name| {
         request
@@ -227,6 +294,7 @@ fn answer(state: &Mutex<State>, address: SocketAddr, request: &hyper::Request<In
         .path_and_query()
         .map_or_else(|| path.to_owned(), ToString::to_string);
     state.requests.push(Request {
+        method: request.method().to_string(),
         path: full,
         authorization: authorization.clone(),
         range: range.clone(),
@@ -265,11 +333,41 @@ fn answer(state: &Mutex<State>, address: SocketAddr, request: &hyper::Request<In
         state.faults.errors -= 1;
         return error(StatusCode::INTERNAL_SERVER_ERROR, "UNKNOWN", "out of order");
     }
+    if path == "/v1/search" {
+        return match &state.found {
+            Some(found) => reply(StatusCode::OK, &[], found.clone()),
+            None => reply(StatusCode::NOT_FOUND, &[], ""),
+        };
+    }
     let Some(rest) = path.strip_prefix("/v2/") else {
         return reply(StatusCode::NOT_FOUND, &[], "");
     };
+    let writes = !request.method().is_safe();
+    if writes && state.faults.refuse_uploads {
+        let message = "requested access to the resource is denied";
+        return error(StatusCode::FORBIDDEN, "DENIED", message);
+    }
     if let Some((repository, name)) = rest.split_once("/manifests/") {
-        manifest(&state, repository, name)
+        if writes {
+            put_manifest(&mut state, repository, name, request)
+        } else {
+            manifest(&state, repository, name)
+        }
+    } else if let Some((repository, _)) = rest.split_once("/blobs/uploads/") {
+        let State {
+            uploads,
+            blobs,
+            faults,
+            ..
+        } = &mut *state;
+        if request.method() == Method::POST {
+            return uploads.begin(repository);
+        }
+        if faults.forget_uploads > 0 {
+            faults.forget_uploads -= 1;
+            *uploads = Uploads::default();
+        }
+        uploads.finish(request.uri(), request.body().clone(), blobs)
     } else if let Some((_, digest)) = rest.split_once("/blobs/") {
         blob(&mut state, path, digest, range.as_deref())
     } else {
@@ -290,6 +388,30 @@ fn demand(auth: &Auth, address: SocketAddr, given: Option<&str>) -> Option<Strin
         }),
         Auth::Realm(realm) => (given != bearer.as_deref()).then(|| format!("Bearer realm=\"{realm}\"")),
     }
+}
+
+fn put_manifest(
+    state: &mut State,
+    repository: &str,
+    name: &str,
+    request: &hyper::Request<Bytes>,
+) -> Response<Body> {
+    let bytes = request.body();
+    let content_type = request.headers().get(CONTENT_TYPE);
+    let content_type = content_type.and_then(|value| value.to_str().ok());
+    let layers = match layers_of(bytes, content_type, &state.blobs) {
+        Ok(layers) => layers,
+        Err(refusal) => return *refusal,
+    };
+    state.layers.extend(layers);
+    let mut digest = sha256(bytes);
+    for key in [format!("{repository}:{name}"), format!("{repository}@{digest}")] {
+        state.manifests.insert(key, bytes.clone());
+    }
+    if state.faults.other_digest {
+        digest = sha256(b"another");
+    }
+    reply(StatusCode::CREATED, &[("docker-content-digest", &digest)], "")
 }
 
 fn manifest(state: &State, repository: &str, name: &str) -> Response<Body> {
@@ -434,7 +556,7 @@ fn full(bytes: impl Into<Bytes>) -> Body {
         .boxed_unsync()
 }
 
-fn reply(status: StatusCode, headers: &[(&str, &str)], body: impl Into<Bytes>) -> Response<Body> {
+pub(crate) fn reply(status: StatusCode, headers: &[(&str, &str)], body: impl Into<Bytes>) -> Response<Body> {
     let mut response = Response::new(full(body));
     *response.status_mut() = status;
     for (name, value) in headers {
@@ -445,7 +567,7 @@ fn reply(status: StatusCode, headers: &[(&str, &str)], body: impl Into<Bytes>) -
     response
 }
 
-fn error(status: StatusCode, code: &str, message: &str) -> Response<Body> {
+pub(crate) fn error(status: StatusCode, code: &str, message: &str) -> Response<Body> {
     let body = format!("{{\"errors\":[{{\"code\":\"{code}\",\"message\":\"{message}\"}}]}}");
     reply(status, &[(CONTENT_TYPE.as_str(), "application/json")], body)
 }

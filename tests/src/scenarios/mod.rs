@@ -12,8 +12,10 @@ mod hostile_images;
 mod isolation;
 mod lifecycle;
 mod limits;
+mod login;
 mod networks;
 mod policies;
+mod push;
 mod streams;
 mod terminal;
 mod version;
@@ -63,7 +65,9 @@ pub fn all(shared: &Shared) -> Vec<Trial> {
         crash::ALL,
         first_run::ALL,
         hostile_images::ALL,
+        login::ALL,
         policies::ALL,
+        push::ALL,
         if Kind::from_environment().docker.is_some() {
             clients::ALL
         } else {

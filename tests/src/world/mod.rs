@@ -18,7 +18,7 @@ pub use apart::{apart, forbid_kvm, is_possible as namespaces_are_possible, mount
 pub use docker::Docker;
 pub use kind::Kind;
 pub use output::Output;
-pub use registry::{Faults, Image, Registry};
+pub use registry::{Auth, Faults, Image, Registry};
 pub use running::Running;
 pub use terminal::Terminal;
 
@@ -149,18 +149,24 @@ impl World {
 
     /// Starts `sampan` on a terminal of its own.
     pub fn terminal<I: IntoIterator<Item: AsRef<OsStr>>>(&self, arguments: I) -> Terminal {
+        self.terminal_in(&[], arguments)
+    }
+
+    /// The same with these variables in its environment.
+    pub fn terminal_in<I: IntoIterator<Item: AsRef<OsStr>>>(
+        &self,
+        environment: &[(&str, &OsStr)],
+        arguments: I,
+    ) -> Terminal {
         let arguments: Vec<_> = arguments
             .into_iter()
             .map(|argument| argument.as_ref().to_owned())
             .collect();
-        Terminal::start(
-            &self.kind.program,
-            &arguments,
-            &[
-                ("SAMPAN_HOME", self.home().as_os_str()),
-                ("SAMPAN_SHARE", self.kind.share.as_os_str()),
-            ],
-        )
+        let own = [
+            ("SAMPAN_HOME", self.home().as_os_str()),
+            ("SAMPAN_SHARE", self.kind.share.as_os_str()),
+        ];
+        Terminal::start(&self.kind.program, &arguments, &[&own, environment].concat())
     }
 
     /// One value of a container or an image, by a JSON pointer into `sampan inspect`.

@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::Path;
 
-pub use test_registry::{Faults, Image};
+pub use test_registry::{Auth, Faults, Image};
 use tokio::runtime::Runtime;
 use tokio::time::timeout;
 
@@ -40,6 +40,11 @@ impl Registry {
         Self { server, runtime }
     }
 
+    /// `127.0.0.1:PORT`, the first part of a name.
+    pub fn domain(&self) -> String {
+        self.server.domain()
+    }
+
     /// `http://127.0.0.1:PORT`.
     pub fn url(&self) -> String {
         format!("http://{}", self.server.domain())
@@ -48,6 +53,16 @@ impl Registry {
     /// Serves an image made in memory as `library/<name>:latest`.
     pub fn put(&self, name: &str, image: Image) {
         self.server.put(&format!("library/{name}"), "latest", &[image]);
+    }
+
+    /// Asks clients who they are from now on.
+    pub fn set_auth(&self, auth: Auth) {
+        self.server.set_auth(auth);
+    }
+
+    /// Answers every search with this.
+    pub fn put_search(&self, answer: &'static str) {
+        self.server.put_search(answer);
     }
 
     /// Misbehaves from now on.

@@ -1,21 +1,18 @@
-//! Images: pulled, loaded, saved, listed, named and removed.
+//! Images: pulled, pushed, loaded, saved, listed, named and removed.
 
 use std::io;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use bytes::Bytes;
-use engine::{CommitOptions, Credentials, PullEvent};
+use engine::CommitOptions;
 use futures_util::{StreamExt, TryStreamExt};
 use http_body_util::BodyDataStream;
 use hyper::StatusCode;
-use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::io::{ReaderStream, StreamReader};
 
-use super::Call;
 use super::containers::platform;
+use super::{Call, registries};
 use crate::body::{self, Response};
 use crate::error::{ApiError, Result};
 use crate::{limits, progress};
@@ -83,11 +80,7 @@ pub(super) async fn pull(call: Call) -> Result<Response> {
         .ok_or_else(|| ApiError::bad_request("no image to pull was named"))?;
     let reference = with_tag(image, query.text("tag"));
     let platform = platform(&call)?;
-    let header = call.request.headers().get("x-registry-auth");
-    let credentials = header
-        .map(|value| credentials(value.as_bytes()))
-        .transpose()?
-        .flatten();
+    let credentials = registries::credentials(&call)?;
     let engine = call.engine;
     let (sender, events) = mpsc::channel(limits::QUEUE);
     let work = async move {
@@ -97,6 +90,27 @@ pub(super) async fn pull(call: Call) -> Result<Response> {
         pulled.map(|()| Vec::new()).map_err(ApiError::from)
     };
     told(work, events, |event| Some(progress::pull_line(event))).await
+}
+
+/// `POST /images/{name}/push`. Docker's clients always send a header with credentials, which may be empty.
+pub(super) async fn push(call: Call, name: &str) -> Result<Response> {
+    let (platform, credentials) = (platform(&call)?, registries::credentials(&call)?);
+    let (name, tag) = (name.to_owned(), call.query.text("tag").map(str::to_owned));
+    let engine = call.engine;
+    let (sender, events) = mpsc::channel(limits::QUEUE);
+    let work = async move {
+        let pushed = engine
+            .push_image(
+                &name,
+                tag.as_deref(),
+                platform.as_ref(),
+                credentials.as_ref(),
+                sender,
+            )
+            .await;
+        pushed.map(|()| Vec::new()).map_err(ApiError::from)
+    };
+    told(work, events, progress::push_lines).await
 }
 
 /// `POST /images/create?fromSrc=-`: an image of the archive that is the request's body.
@@ -171,43 +185,6 @@ fn with_tag(name: &str, tag: Option<&str>) -> String {
     }
 }
 
-/// The header `X-Registry-Auth`: JSON in base64url, with or without padding; some clients use plain base64.
-fn credentials(header: &[u8]) -> Result<Option<Credentials>> {
-    #[derive(Deserialize)]
-    struct AuthConfig {
-        #[serde(default)]
-        username: String,
-        #[serde(default)]
-        password: String,
-        identitytoken: Option<String>,
-        registrytoken: Option<String>,
-    }
-    let text = header.trim_ascii();
-    let text = text.split(|byte| *byte == b'=').next().unwrap_or_default();
-    let invalid = |what: &dyn std::fmt::Display| {
-        ApiError::bad_request(format!("invalid X-Registry-Auth header: {what}"))
-    };
-    let decoded = URL_SAFE_NO_PAD
-        .decode(text)
-        .or_else(|_| STANDARD_NO_PAD.decode(text))
-        .map_err(|error| invalid(&error))?;
-    if decoded.is_empty() {
-        return Ok(None);
-    }
-    let config: AuthConfig = serde_json::from_slice(&decoded).map_err(|error| invalid(&error))?;
-    let some = |token: Option<String>| token.filter(|token| !token.is_empty());
-    let credentials = Credentials {
-        username: config.username,
-        password: config.password,
-        identity_token: some(config.identitytoken),
-        registry_token: some(config.registrytoken),
-    };
-    let empty = credentials.username.is_empty()
-        && credentials.identity_token.is_none()
-        && credentials.registry_token.is_none();
-    Ok((!empty).then_some(credentials))
-}
-
 /// `POST /images/load`. The archive is read as it comes.
 pub(super) async fn load(call: Call) -> Result<Response> {
     let quiet = call.query.flag("quiet");
@@ -230,10 +207,12 @@ pub(super) async fn load(call: Call) -> Result<Response> {
 }
 
 /// Answers with the events of some work, then its result, as JSON lines.
-async fn told<W, F>(work: W, mut events: mpsc::Receiver<PullEvent>, line: F) -> Result<Response>
+async fn told<W, E, F, L>(work: W, mut events: mpsc::Receiver<E>, lines_of: F) -> Result<Response>
 where
     W: Future<Output = Result<Vec<Value>>> + Send + 'static,
-    F: Fn(&PullEvent) -> Option<Value> + Send + 'static,
+    E: Send + 'static,
+    F: Fn(&E) -> L + Send + 'static,
+    L: IntoIterator<Item = Value, IntoIter: Send> + Send,
 {
     let (lines, answer) = mpsc::channel::<Value>(limits::QUEUE);
     let (began, beginning) = oneshot::channel::<Result<()>>();
@@ -256,10 +235,10 @@ where
             if let Some(began) = began.take() {
                 let _ = began.send(Ok(()));
             }
-            if let Some(line) = line(&event)
-                && lines.send(line).await.is_err()
-            {
-                return;
+            for line in lines_of(&event) {
+                if lines.send(line).await.is_err() {
+                    return;
+                }
             }
         }
         let result = match result {
@@ -334,7 +313,7 @@ pub(super) async fn save(call: Call, names: Vec<String>) -> Result<Response> {
 
 #[cfg(test)]
 mod tests {
-    use base64::engine::general_purpose::URL_SAFE;
+    use engine::PullEvent;
     use http_body_util::BodyExt;
 
     use super::*;
@@ -344,26 +323,6 @@ mod tests {
         assert_eq!(with_tag("alpine", Some("3")), "alpine:3");
         assert_eq!(with_tag("alpine", Some("sha256:ab")), "alpine@sha256:ab");
         assert_eq!(with_tag("alpine:3", None), "alpine:3");
-    }
-
-    #[test]
-    fn credentials_are_read_with_and_without_padding() {
-        let json = br#"{"username":"u","password":"p?","serveraddress":"x"}"#;
-        for header in [URL_SAFE.encode(json), URL_SAFE_NO_PAD.encode(json)] {
-            let read = credentials(header.as_bytes()).unwrap().unwrap();
-            assert_eq!((read.username.as_str(), read.password.as_str()), ("u", "p?"));
-        }
-    }
-
-    #[test]
-    fn empty_credentials_are_none() {
-        assert!(credentials(URL_SAFE.encode("{}").as_bytes()).unwrap().is_none());
-        assert!(credentials(b"").unwrap().is_none());
-    }
-
-    #[test]
-    fn credentials_that_are_no_json_are_refused() {
-        assert!(credentials(b"!!!").is_err());
     }
 
     async fn lines(response: Response) -> Vec<Value> {

@@ -5,8 +5,8 @@ use clap::{Args, Subcommand};
 use super::{
     AttachArguments, CreateArguments, EventsArguments, ExecArguments, FormatArguments, HistoryArguments,
     ImagesArguments, InspectArguments, KillArguments, LoadArguments, LogsArguments, Names, PsArguments,
-    PullArguments, RenameArguments, RmArguments, RmiArguments, RunArguments, SaveArguments, StartArguments,
-    StopArguments, TagArguments,
+    PullArguments, PushArguments, RenameArguments, RmArguments, RmiArguments, RunArguments, SaveArguments,
+    StartArguments, StopArguments, TagArguments,
 };
 
 #[derive(Debug, Subcommand)]
@@ -90,6 +90,9 @@ pub(crate) enum ImageCommand {
     /// Download an image from a registry
     #[command(override_usage = "sampan image pull [OPTIONS] NAME[:TAG|@DIGEST]")]
     Pull(PullArguments),
+    /// Upload an image to a registry
+    #[command(override_usage = "sampan image push [OPTIONS] NAME[:TAG]")]
+    Push(PushArguments),
     /// Remove one or more images
     #[command(
         override_usage = "sampan image rm [OPTIONS] IMAGE [IMAGE...]",

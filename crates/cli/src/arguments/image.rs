@@ -20,6 +20,21 @@ pub(crate) struct PullArguments {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct PushArguments {
+    /// Push all tags of an image to the repository
+    #[arg(short, long)]
+    pub(crate) all_tags: bool,
+    /// Push the image of this platform where the name has several, such as linux/arm64
+    #[arg(long, value_name = "PLATFORM")]
+    pub(crate) platform: Option<String>,
+    /// Suppress verbose output
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+    #[arg(value_name = "NAME")]
+    pub(crate) image: String,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct ImagesArguments {
     /// Show all images (default hides intermediate and dangling images)
     #[arg(short, long)]

@@ -3,11 +3,12 @@
 use std::io::IsTerminal;
 
 use bollard_stubs::models::ImageDeleteResponseItem;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio_util::io::ReaderStream;
 
 use crate::arguments::{
-    CommitArguments, ImportArguments, LoadArguments, PullArguments, RmiArguments, SaveArguments, TagArguments,
+    CommitArguments, ImportArguments, LoadArguments, PullArguments, PushArguments, RmiArguments,
+    SaveArguments, TagArguments,
 };
 use crate::client::{Client, ClientError, Target};
 use crate::commands::{Several, files};
@@ -33,10 +34,7 @@ pub(crate) async fn fetch(
         .with("fromImage", parts.repository)
         .with("tag", tag)
         .with_some("platform", platform);
-    let headers: Vec<_> = credentials::header(image)
-        .map(|value| (credentials::HEADER, value))
-        .into_iter()
-        .collect();
+    let headers = credentials::headers(image).await;
     let body = client.post_stream(&target, &headers).await?;
     let shown = match to {
         Some(to) => progress::show(body, to).await,
@@ -60,6 +58,51 @@ pub(crate) async fn pull(client: &Client, arguments: PullArguments) -> Result<()
     let to = (!arguments.quiet).then_some(To::Stdout);
     fetch(client, image, arguments.platform.as_deref(), to).await?;
     line(&reference::in_full(image))
+}
+
+/// `sampan push`.
+pub(crate) async fn push(client: &Client, arguments: PushArguments) -> Result<()> {
+    let image = &arguments.image;
+    let parts = reference::parts(image);
+    if arguments.all_tags && (parts.tag.is_some() || parts.digest.is_some()) {
+        return Err(Failure::new("tag can't be used with --all-tags/-a"));
+    }
+    if parts.digest.is_some() {
+        return Err(Failure::new("cannot push a digest reference: give a tag instead"));
+    }
+    // Without a tag, the engine pushes all of them.
+    let tag = (!arguments.all_tags).then(|| parts.tag.unwrap_or("latest"));
+    if parts.tag.is_none() && !arguments.all_tags && !arguments.quiet {
+        line("Using default tag: latest")?;
+    }
+    let target = Target::new(&["images", parts.repository, "push"])
+        .with_some("tag", tag)
+        .with_some("platform", arguments.platform.as_deref().map(platform_object));
+    let headers = credentials::headers_of_push(image).await;
+    let body = client.post_stream(&target, &headers).await?;
+    if arguments.quiet {
+        progress::quietly(body).await?;
+        let name = reference::in_full(image);
+        let name = if arguments.all_tags {
+            reference::parts(&name).repository
+        } else {
+            &name
+        };
+        return line(name);
+    }
+    progress::show(body, To::Stdout).await
+}
+
+/// `linux/arm/v7` as the object that Docker's engine takes here; what is no platform is left to the engine to refuse.
+fn platform_object(text: &str) -> String {
+    let mut parts = text.splitn(3, '/');
+    match (parts.next(), parts.next(), parts.next()) {
+        (Some(os), Some(architecture), None) => json!({ "os": os, "architecture": architecture }).to_string(),
+        (Some(os), Some(architecture), Some(variant)) => {
+            json!({ "os": os, "architecture": architecture, "variant": variant }).to_string()
+        }
+        _ => text.to_owned(),
+    }
 }
 
 /// `sampan rmi`.
@@ -190,4 +233,19 @@ pub(crate) async fn import(client: &Client, arguments: ImportArguments) -> Resul
             .await?
     };
     progress::show(body, To::Stdout).await
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case("linux/arm64", r#"{"architecture":"arm64","os":"linux"}"#)]
+    #[case("linux/arm/v7", r#"{"architecture":"arm","os":"linux","variant":"v7"}"#)]
+    #[case("riscv64", "riscv64")]
+    fn a_platform_is_given_as_an_object(#[case] text: &str, #[case] sent: &str) {
+        assert_eq!(platform_object(text), sent);
+    }
 }

@@ -1,27 +1,35 @@
-//! Raw mode of the terminal on stdin, left again on every way out.
+//! Raw mode of the terminal on stdin, or one that shows nothing, left again on every way out.
 
 use std::sync::Mutex;
 
 use crate::failure::Result;
 use crate::sys::{self, SavedTerminal};
 
-/// The settings to go back to while a terminal is raw. One process has one terminal.
+/// The settings to go back to while a terminal is changed. One process has one terminal.
 static SAVED: Mutex<Option<SavedTerminal>> = Mutex::new(None);
 
-/// While this lives, the terminal is raw.
+/// While this lives, the terminal is not as it was.
 #[derive(Debug)]
 pub(crate) struct Raw(());
 
 impl Raw {
     pub(crate) fn enter() -> Result<Self> {
-        let saved = sys::make_raw()?;
+        Ok(Self::keep(sys::make_raw()?))
+    }
+
+    /// Lines as ever, of which the screen shows nothing: for a password.
+    pub(crate) fn without_echo() -> Result<Self> {
+        Ok(Self::keep(sys::stop_echo()?))
+    }
+
+    fn keep(saved: SavedTerminal) -> Self {
         if let Ok(mut place) = SAVED.lock() {
             *place = Some(saved);
         }
-        Ok(Self(()))
+        Self(())
     }
 
-    /// Leaves raw mode, if it is on, before the process ends without unwinding.
+    /// Goes back, if there is anything to go back to, before the process ends without unwinding.
     pub(crate) fn leave() {
         if let Ok(mut place) = SAVED.lock()
             && let Some(saved) = place.take()

@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use futures_util::future::{FutureExt, select_all};
-use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
+use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
 use tokio::net::UnixStream;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -81,6 +81,17 @@ pub(crate) fn make_raw() -> io::Result<SavedTerminal> {
     let mut raw = saved.clone();
     raw.make_raw();
     tcsetattr(stdin.as_fd(), OptionalActions::Now, &raw)?;
+    Ok(SavedTerminal(saved))
+}
+
+/// Makes the terminal on stdin show nothing of what is typed; gives what to go back to.
+pub(crate) fn stop_echo() -> io::Result<SavedTerminal> {
+    let stdin = io::stdin();
+    let saved = tcgetattr(stdin.as_fd())?;
+    let mut silent = saved.clone();
+    silent.local_modes.remove(LocalModes::ECHO);
+    // What was typed before the prompt is thrown away: the screen has shown it.
+    tcsetattr(stdin.as_fd(), OptionalActions::Flush, &silent)?;
     Ok(SavedTerminal(saved))
 }
 

@@ -8,9 +8,10 @@ use tokio::net::windows::named_pipe::{ClientOptions, NamedPipeClient};
 use tokio::signal::windows::{CtrlBreak, CtrlC, CtrlClose, ctrl_break, ctrl_c, ctrl_close};
 use windows_sys::Win32::Foundation::{ERROR_PIPE_BUSY, INVALID_HANDLE_VALUE};
 use windows_sys::Win32::System::Console::{
-    CONSOLE_MODE, CONSOLE_SCREEN_BUFFER_INFO, ENABLE_PROCESSED_OUTPUT, ENABLE_VIRTUAL_TERMINAL_INPUT,
-    ENABLE_VIRTUAL_TERMINAL_PROCESSING, GetConsoleMode, GetConsoleScreenBufferInfo, GetStdHandle, STD_HANDLE,
-    STD_INPUT_HANDLE, STD_OUTPUT_HANDLE, SetConsoleMode,
+    CONSOLE_MODE, CONSOLE_SCREEN_BUFFER_INFO, ENABLE_ECHO_INPUT, ENABLE_PROCESSED_OUTPUT,
+    ENABLE_VIRTUAL_TERMINAL_INPUT, ENABLE_VIRTUAL_TERMINAL_PROCESSING, GetConsoleMode,
+    GetConsoleScreenBufferInfo, GetStdHandle, STD_HANDLE, STD_INPUT_HANDLE, STD_OUTPUT_HANDLE,
+    SetConsoleMode,
 };
 use windows_sys::Win32::System::Pipes::WaitNamedPipeW;
 use windows_sys::Win32::System::Threading::{CREATE_NEW_PROCESS_GROUP, DETACHED_PROCESS};
@@ -137,6 +138,16 @@ pub(crate) fn make_raw() -> io::Result<SavedTerminal> {
         STD_OUTPUT_HANDLE,
         saved.output | ENABLE_PROCESSED_OUTPUT | ENABLE_VIRTUAL_TERMINAL_PROCESSING,
     )?;
+    Ok(saved)
+}
+
+/// Makes the console show nothing of what is typed; gives what to go back to.
+pub(crate) fn stop_echo() -> io::Result<SavedTerminal> {
+    let saved = SavedTerminal {
+        input: mode(STD_INPUT_HANDLE)?,
+        output: mode(STD_OUTPUT_HANDLE)?,
+    };
+    set_mode(STD_INPUT_HANDLE, saved.input & !ENABLE_ECHO_INPUT)?;
     Ok(saved)
 }
 

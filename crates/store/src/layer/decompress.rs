@@ -6,6 +6,7 @@ use std::io::{self, BufRead, Read};
 use flate2::bufread::MultiGzDecoder;
 use ruzstd::decoding::FrameDecoder;
 use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
+use serde::{Deserialize, Serialize};
 
 use crate::error::LayerError;
 
@@ -13,7 +14,8 @@ use crate::error::LayerError;
 const MAX_WINDOW: u64 = 128 << 20;
 
 /// How bytes are compressed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub(crate) enum Compression {
     None,
     Gzip,

@@ -14,7 +14,7 @@ use std::thread;
 use bytes::{Buf, Bytes};
 use sha2::{Digest as _, Sha256};
 
-use super::{Converted, convert, decompressor};
+use super::{Compression, Converted, convert, decompressor};
 use crate::config::Limits;
 use crate::digest::Digest;
 use crate::error::LayerError;
@@ -23,6 +23,9 @@ use crate::error::LayerError;
 const CHUNK: usize = 256 << 10;
 /// Chunks that may wait between the threads.
 const CHUNKS: usize = 4;
+
+/// Bytes that tell a compression.
+const START: usize = 4;
 
 /// What a download sends. A channel that closes without an end was given up.
 #[derive(Debug)]
@@ -49,14 +52,14 @@ pub(crate) enum Source {
     Reader(Box<dyn Read + Send>),
 }
 
-/// Converts a layer. `promised` is the digest and length that the manifest tells of the compressed bytes, if there
-/// is one. Blocks; must not run on an async thread.
+/// Converts a layer, and tells how it was compressed. `promised` is the digest and length that the manifest tells of the
+/// compressed bytes, if there is one. Blocks; must not run on an async thread.
 pub(crate) fn ingest(
     source: Source,
     promised: Option<(&Digest, u64)>,
     files: LayerFiles<'_>,
     limits: &Limits,
-) -> Result<Converted, LayerError> {
+) -> Result<(Converted, Compression), LayerError> {
     let limit = promised.map_or(u64::MAX, |(_, length)| length);
     let mut compressed = Compressed::new(source, limit)?;
     let (sender, receiver) = sync_channel(CHUNKS);
@@ -75,6 +78,8 @@ pub(crate) fn ingest(
             .map_err(|_| LayerError::Io(io::Error::other("a worker ended early")))?;
         converted
     });
+    let compression = Compression::detect(&compressed.start);
+    let result = result.and_then(|converted| Ok((converted, compression?)));
     let Some((wanted, _)) = promised else {
         return result;
     };
@@ -193,6 +198,8 @@ struct Compressed {
     /// Bytes of the partial file that are still to be read.
     stored: u64,
     current: Bytes,
+    /// The first four bytes.
+    start: Vec<u8>,
     ended: bool,
     hasher: Sha256,
     taken: Arc<AtomicU64>,
@@ -214,6 +221,7 @@ impl Compressed {
             source,
             stored,
             current: Bytes::new(),
+            start: Vec::with_capacity(START),
             ended: false,
             hasher: Sha256::new(),
             taken: Arc::default(),
@@ -248,6 +256,8 @@ impl Compressed {
             return Err(LayerError::TooLong(self.limit).into());
         }
         self.hasher.update(&bytes);
+        let missing = START.saturating_sub(self.start.len());
+        self.start.extend(bytes.iter().take(missing));
         Ok(bytes)
     }
 

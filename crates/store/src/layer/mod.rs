@@ -7,14 +7,16 @@
 //! ```
 //!
 //! Everything streams: what is held in memory is the names, a few blocks, and what the channels between the
-//! threads hold.
+//! threads hold. The way back to a registry is [`TarReader`] and [`compress`].
 
+mod compress;
 mod convert;
 mod decompress;
 mod ingest;
 mod recipe;
 mod tree;
 
+pub(crate) use compress::compress;
 pub(crate) use convert::{Converted, convert};
 pub(crate) use decompress::{Compression, decompressor};
 pub(crate) use ingest::{Feed, LayerFiles, Source, ingest};

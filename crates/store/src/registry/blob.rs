@@ -9,11 +9,11 @@ use crate::config::Patience;
 use crate::error::StoreError;
 use crate::layer::Feed;
 
-/// Tells how a download goes.
+/// Tells how a download or an upload goes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Step {
-    /// Bytes received so far.
-    Received(u64),
+    /// Bytes received or sent so far.
+    Moved(u64),
     /// Broken off; goes on after so many seconds.
     Retrying(u64),
 }
@@ -112,7 +112,7 @@ impl Download<'_> {
                 return Ok(Received::Unwanted);
             }
             *offset = offset.saturating_add(length);
-            tell(Step::Received(*offset));
+            tell(Step::Moved(*offset));
         }
         if *offset >= self.size {
             return Ok(Received::Everything);

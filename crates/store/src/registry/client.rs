@@ -2,8 +2,11 @@
 
 use reqwest::{StatusCode, Url};
 
-use super::session::{Refusal, RequestError, Session};
+use super::Step;
+use super::content::Content;
+use super::session::{Access, Refusal, RequestError, Session};
 use super::transport::{Transport, is_loopback_host};
+use super::upload::{Upload, has_blob};
 use crate::config::{Credentials, StoreConfig};
 use crate::digest::Digest;
 use crate::error::StoreError;
@@ -11,7 +14,7 @@ use crate::manifest::ACCEPT;
 use crate::reference::Reference;
 
 /// The host behind the default domain.
-const DOCKER_HUB: &str = "registry-1.docker.io";
+pub(super) const DOCKER_HUB: &str = "registry-1.docker.io";
 
 /// A manifest or config with its verified digest.
 #[derive(Debug)]
@@ -21,9 +24,10 @@ pub(crate) struct Fetched {
     pub(crate) content_type: String,
 }
 
-/// Fetches the content of one repository from its mirrors and its registry.
+/// Fetches the content of one repository from its mirrors and its registry, or brings content to the registry.
 pub(crate) struct Client<'a> {
     reference: &'a Reference,
+    access: Access,
     sessions: Vec<Session>,
     config: &'a StoreConfig,
 }
@@ -33,6 +37,7 @@ impl<'a> Client<'a> {
         transport: &Transport,
         config: &'a StoreConfig,
         reference: &'a Reference,
+        access: Access,
         credentials: Option<&Credentials>,
     ) -> Result<Self, StoreError> {
         let path = reference.path();
@@ -44,6 +49,7 @@ impl<'a> Client<'a> {
                 transport,
                 url,
                 path,
+                access,
                 credentials.cloned(),
                 config.patience,
             ))
@@ -52,7 +58,8 @@ impl<'a> Client<'a> {
         for mirror in config
             .mirrors
             .iter()
-            .filter(|mirror| mirror.domain == reference.domain())
+            // A mirror takes nothing in.
+            .filter(|mirror| access == Access::Pull && mirror.domain == reference.domain())
         {
             for url in &mirror.urls {
                 let host = Url::parse(url)
@@ -72,16 +79,12 @@ impl<'a> Client<'a> {
         }
         let domain = reference.domain();
         let host = if domain == "docker.io" { DOCKER_HUB } else { domain };
-        let name = match host.strip_prefix('[') {
-            Some(rest) => rest.split(']').next().unwrap_or_default(),
-            None => host.split(':').next().unwrap_or_default(),
-        };
-        if is_loopback_host(name) || is_insecure(config, host) {
-            sessions.push(session(&format!("http://{host}"), credentials)?);
+        for base in bases(config, host) {
+            sessions.push(session(&base, credentials)?);
         }
-        sessions.push(session(&format!("https://{host}"), credentials)?);
         Ok(Self {
             reference,
+            access,
             sessions,
             config,
         })
@@ -148,6 +151,69 @@ impl<'a> Client<'a> {
         session.url(&format!("blobs/{digest}"))
     }
 
+    /// The side of the registry that answers, plain or TLS. The credentials have been tried there when this returns.
+    pub(crate) async fn answering(&self) -> Result<&Session, StoreError> {
+        let mut last = StoreError::ManifestUnknown(self.reference.familiar());
+        for session in &self.sessions {
+            let url = session.url("/v2/")?;
+            match session.get(&url, &[], self.config.limits.manifest).await {
+                Ok(_) => return Ok(session),
+                Err(error) => {
+                    let (error, spoke) = self.explain(error);
+                    if spoke {
+                        return Err(error);
+                    }
+                    last = error;
+                }
+            }
+        }
+        Err(last)
+    }
+
+    /// Whether the repository has a blob already.
+    pub(crate) async fn has_blob(&self, session: &Session, digest: &Digest) -> Result<bool, StoreError> {
+        has_blob(session, digest, &self.config.patience)
+            .await
+            .map_err(|error| self.explain(error).0)
+    }
+
+    /// Brings a blob to the repository.
+    pub(crate) async fn put_blob(
+        &self,
+        session: &Session,
+        digest: &Digest,
+        content: &Content<'_>,
+        tell: impl FnMut(Step),
+    ) -> Result<(), StoreError> {
+        self.upload(session, digest, content)
+            .blob(tell)
+            .await
+            .map_err(|error| self.explain(error).0)
+    }
+
+    /// Brings a manifest to the repository, where all that it names is.
+    pub(crate) async fn put_manifest(
+        &self,
+        session: &Session,
+        (tag, digest): (&str, &Digest),
+        media_type: &str,
+        content: &Content<'_>,
+    ) -> Result<(), StoreError> {
+        self.upload(session, digest, content)
+            .manifest(tag, media_type)
+            .await
+            .map_err(|error| self.explain(error).0)
+    }
+
+    fn upload<'u>(&self, session: &'u Session, digest: &'u Digest, content: &'u Content<'u>) -> Upload<'u> {
+        Upload {
+            session,
+            content,
+            digest,
+            patience: self.config.patience,
+        }
+    }
+
     async fn manifest(
         &self,
         session: &Session,
@@ -195,21 +261,37 @@ impl<'a> Client<'a> {
             } else {
                 format!("{code}: {message}")
             };
-            StoreError::AccessDenied(self.reference.familiar_name(), text)
+            let name = self.reference.familiar_name();
+            match self.access {
+                Access::Pull => StoreError::AccessDenied(name, text),
+                Access::Push => StoreError::PushDenied(name, text),
+            }
         };
         let message = if refusal.message.is_empty() {
             "requested access to the resource is denied"
         } else {
             &refusal.message
         };
+        let pulls = self.access == Access::Pull;
         match (refusal.status, refusal.code.as_str()) {
-            (_, "MANIFEST_UNKNOWN") => StoreError::ManifestUnknown(familiar),
+            (_, "MANIFEST_UNKNOWN") if pulls => StoreError::ManifestUnknown(familiar),
             (_, "NAME_UNKNOWN" | "DENIED" | "UNAUTHORIZED") => denied(message),
             (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, _) => denied(message),
-            (StatusCode::NOT_FOUND, _) => StoreError::ManifestUnknown(familiar),
+            (StatusCode::NOT_FOUND, _) if pulls => StoreError::ManifestUnknown(familiar),
             _ => RequestError::Refused(refusal).into_store(),
         }
     }
+}
+
+/// Where a host is reached: without TLS too, and then first, where that may be spoken.
+pub(super) fn bases(config: &StoreConfig, host: &str) -> Vec<String> {
+    let name = match host.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or_default(),
+        None => host.split(':').next().unwrap_or_default(),
+    };
+    let plain = is_loopback_host(name) || is_insecure(config, host);
+    let plain = plain.then(|| format!("http://{host}"));
+    plain.into_iter().chain([format!("https://{host}")]).collect()
 }
 
 fn is_insecure(config: &StoreConfig, host: &str) -> bool {

@@ -1,24 +1,33 @@
-//! A client of registries (OCI distribution-spec 1.1, `GET /v2/<name>/manifests/<reference>` and
-//! `…/blobs/<digest>`; authentication after Docker's token specification).
+//! A client of registries (OCI distribution-spec 1.1, "Pull": `GET /v2/<name>/manifests/<reference>` and
+//! `…/blobs/<digest>`, and "Push"; authentication after Docker's token specification).
 //!
 //! ```text
+//! account   whether a registry knows a person, and what it finds by a word
 //! client    which hosts to ask in which order, errors in Docker's words
 //! session   one host: requests, authentication, redirects, retries
 //! challenge WWW-Authenticate
 //! blob      downloads that go on where they broke off
+//! upload    blobs and manifests that a registry is given
+//! content   what is sent with a request, and whether it gets anywhere
 //! processor what cryptography needs of it
 //! transport TLS, proxies, time-outs
 //! ```
 
+mod account;
 mod blob;
 mod challenge;
 mod client;
+mod content;
 mod processor;
 mod session;
 mod transport;
+mod upload;
 
+pub use account::Found;
+pub(crate) use account::{log_in, search};
 pub(crate) use blob::{Download, Step};
 pub(crate) use client::Client;
+pub(crate) use content::Content;
 pub use processor::check_tls;
-pub(crate) use session::Session;
+pub(crate) use session::{Access, Session};
 pub(crate) use transport::Transport;

@@ -5,11 +5,12 @@ use std::time::Duration;
 use reqwest::header::{
     ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue, LOCATION, RANGE, RETRY_AFTER, WWW_AUTHENTICATE,
 };
-use reqwest::{Response, StatusCode, Url};
+use reqwest::{Method, Response, StatusCode, Url};
 use serde::Deserialize;
 use tokio::sync::Mutex;
 
 use super::challenge::{self, Challenge};
+use super::content::Content;
 use super::transport::{Transport, chain, is_loopback};
 use crate::config::{Credentials, Patience};
 use crate::error::StoreError;
@@ -29,16 +30,46 @@ pub(crate) struct Session {
     /// `https://host/v2/<repository>/`.
     base: Url,
     repository: String,
+    access: Access,
     credentials: Option<Credentials>,
     patience: Patience,
     /// The `Authorization` header that worked last.
     authorization: Mutex<Option<HeaderValue>>,
 }
 
+/// What is done with a repository, and asked for in tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    Pull,
+    Push,
+}
+
+/// A request, which may have to be sent more than once: to answer a challenge, or to follow a redirect.
+#[derive(Debug)]
+pub(crate) struct Ask<'a> {
+    pub(crate) method: Method,
+    pub(crate) url: &'a Url,
+    pub(crate) headers: HeaderMap,
+    pub(crate) content: Option<&'a Content<'a>>,
+}
+
+impl<'a> Ask<'a> {
+    /// A request without headers and content.
+    pub(crate) fn new(method: Method, url: &'a Url) -> Self {
+        Self {
+            method,
+            url,
+            headers: HeaderMap::new(),
+            content: None,
+        }
+    }
+}
+
 /// An answer that is not a success.
 #[derive(Debug)]
 pub(crate) struct Refusal {
     url: Url,
+    access: Access,
     pub(crate) status: StatusCode,
     /// The registry's own error code and text.
     pub(crate) code: String,
@@ -72,6 +103,7 @@ impl Session {
         transport: Transport,
         base: Url,
         repository: &str,
+        access: Access,
         credentials: Option<Credentials>,
         patience: Patience,
     ) -> Self {
@@ -80,6 +112,7 @@ impl Session {
             transport,
             base,
             repository: repository.to_owned(),
+            access,
             credentials,
             patience,
             authorization,
@@ -116,22 +149,28 @@ impl Session {
         }
     }
 
-    /// One try, from byte `offset` on. Answers authentication challenges and follows redirects.
+    /// One try, from byte `offset` on.
     pub(crate) async fn get_once(
         &self,
         url: &Url,
         accept: &[&str],
         offset: u64,
     ) -> Result<Response, RequestError> {
-        let mut headers = HeaderMap::new();
+        let mut ask = Ask::new(Method::GET, url);
         if !accept.is_empty() {
-            headers.insert(ACCEPT, header(&accept.join(", "))?);
+            ask.headers.insert(ACCEPT, header(&accept.join(", "))?);
         }
         if offset > 0 {
-            headers.insert(RANGE, header(&format!("bytes={offset}-"))?);
+            ask.headers.insert(RANGE, header(&format!("bytes={offset}-"))?);
         }
+        self.once(&ask).await
+    }
+
+    /// One try. Answers authentication challenges and follows redirects.
+    pub(crate) async fn once(&self, ask: &Ask<'_>) -> Result<Response, RequestError> {
+        let url = ask.url;
         let before = self.authorization.lock().await.clone();
-        let response = self.follow(url, &headers, before.as_ref()).await?;
+        let response = self.follow(ask, before.as_ref()).await?;
         if response.status() != StatusCode::UNAUTHORIZED {
             return self.judge(url, response).await;
         }
@@ -142,49 +181,39 @@ impl Session {
         let Some(authorization) = self.authorize(challenge, before).await? else {
             return self.judge(url, response).await;
         };
-        let response = self.follow(url, &headers, Some(&authorization)).await?;
+        let response = self.follow(ask, Some(&authorization)).await?;
         self.judge(url, response).await
     }
 
     /// Sends a request and follows redirects; the authorization goes to the first host only.
     async fn follow(
         &self,
-        url: &Url,
-        headers: &HeaderMap,
+        ask: &Ask<'_>,
         authorization: Option<&HeaderValue>,
     ) -> Result<Response, RequestError> {
-        let mut current = url.clone();
+        let mut current = ask.url.clone();
         for _ in 0..=MAX_REDIRECTS {
-            let mut request = self.transport.get(&current)?.headers(headers.clone());
+            let request = self
+                .transport
+                .request(ask.method.clone(), &current, ask.content.is_some())?;
+            let mut request = request.headers(ask.headers.clone());
             if let Some(authorization) = authorization.filter(|_| current.origin() == self.base.origin()) {
                 request = request.header(AUTHORIZATION, authorization.clone());
             }
-            let response = request
-                .send()
-                .await
-                .map_err(|error| unreachable(&current, error))?;
-            if !response.status().is_redirection() || response.status() == StatusCode::NOT_MODIFIED {
+            let response = match ask.content {
+                Some(content) => content.send(request, &current, self.patience.stall).await?,
+                None => request
+                    .send()
+                    .await
+                    .map_err(|error| unreachable(&current, error))?,
+            };
+            if !redirects(&ask.method, response.status()) {
                 return Ok(response);
             }
-            let target = response
-                .headers()
-                .get(LOCATION)
-                .and_then(|target| target.to_str().ok());
-            let target = target
-                .and_then(|target| current.join(target).ok())
-                .ok_or_else(|| {
-                    RequestError::Final(StoreError::invalid(current.as_str(), "it redirects to nowhere"))
-                })?;
-            let secure = target.scheme() == "https";
-            let still_plain =
-                target.scheme() == "http" && (current.scheme() == "http" || is_loopback(&target));
-            if !secure && !still_plain {
-                return Err(RequestError::Final(StoreError::PlainHttp(shown(&target))));
-            }
-            current = target;
+            current = location(&ask.method, &current, &response)?;
         }
         let reason = format!("it redirects more than {MAX_REDIRECTS} times");
-        Err(RequestError::Final(StoreError::invalid(url.as_str(), reason)))
+        Err(RequestError::Final(StoreError::invalid(ask.url.as_str(), reason)))
     }
 
     /// Answers a challenge. `None` when there is nothing new to say: `before` is what was refused.
@@ -195,7 +224,7 @@ impl Session {
     ) -> Result<Option<HeaderValue>, RequestError> {
         let mut current = self.authorization.lock().await;
         if *current != before && current.is_some() {
-            // Another request of the same pull has just been given one.
+            // Another request of the same work has just been given one.
             return Ok(current.clone());
         }
         let credentials = self.credentials.as_ref();
@@ -241,8 +270,15 @@ impl Session {
                 "its token server must be reached by HTTPS, or the password would be readable",
             ));
         }
-        let own_scope = format!("repository:{}:pull", self.repository);
-        let scope = scope.unwrap_or(&own_scope);
+        let own_scope = match self.access {
+            Access::Pull => format!("repository:{}:pull", self.repository),
+            Access::Push => format!("repository:{}:pull,push", self.repository),
+        };
+        // Whoever only logs in asks about no repository.
+        let own_scope = (!self.repository.is_empty()).then_some(own_scope.as_str());
+        // The challenge to the first question of a push may speak of reading alone, and a token for that alone would
+        // be refused at the first upload.
+        let scope = scope.filter(|_| self.access == Access::Pull).or(own_scope);
         let identity = self
             .credentials
             .as_ref()
@@ -255,11 +291,16 @@ impl Session {
                     .append_pair("grant_type", "refresh_token")
                     .append_pair("service", service.unwrap_or_default())
                     .append_pair("client_id", "sampan")
-                    .append_pair("scope", scope)
                     .append_pair("refresh_token", identity);
+                if let Some(scope) = scope {
+                    form.query_pairs_mut().append_pair("scope", scope);
+                }
                 let body = form.query().unwrap_or_default().to_owned();
                 let kind = "application/x-www-form-urlencoded";
-                self.transport.post(&url)?.header("content-type", kind).body(body)
+                self.transport
+                    .request(Method::POST, &url, false)?
+                    .header("content-type", kind)
+                    .body(body)
             }
             None => {
                 let credentials = self.credentials.as_ref().filter(|who| !who.username.is_empty());
@@ -268,12 +309,14 @@ impl Session {
                     if let Some(service) = service {
                         query.append_pair("service", service);
                     }
-                    query.append_pair("scope", scope);
+                    if let Some(scope) = scope {
+                        query.append_pair("scope", scope);
+                    }
                     if let Some(credentials) = credentials {
                         query.append_pair("account", &credentials.username);
                     }
                 }
-                let request = self.transport.get(&url)?;
+                let request = self.transport.request(Method::GET, &url, false)?;
                 match credentials {
                     Some(credentials) => request.header(AUTHORIZATION, basic(credentials)?),
                     None => request,
@@ -308,7 +351,11 @@ impl Session {
             .get(RETRY_AFTER)
             .and_then(|value| value.to_str().ok()?.parse().ok());
         let after = after.map(|seconds| Duration::from_secs(seconds).min(MAX_RETRY_AFTER));
-        let refusal = Refusal::read(url, status, response).await;
+        let refusal = Refusal::read(url, self.access, status, response);
+        // What has come of an upload's answer has no time-out of its own.
+        let refusal = tokio::time::timeout(self.patience.stall, refusal)
+            .await
+            .unwrap_or_else(|_| Refusal::silent(url, self.access, status));
         if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
             return Err(RequestError::Passing(refusal.into_store(), after));
         }
@@ -318,7 +365,7 @@ impl Session {
 
 impl Refusal {
     /// Reads the errors of distribution-spec, `{"errors":[{"code":…,"message":…}]}`.
-    async fn read(url: &Url, status: StatusCode, response: Response) -> Self {
+    async fn read(url: &Url, access: Access, status: StatusCode, response: Response) -> Self {
         #[derive(Deserialize)]
         struct Errors {
             errors: Vec<One>,
@@ -337,14 +384,24 @@ impl Refusal {
         let (code, message) = first.map(|one| (one.code, one.message)).unwrap_or_default();
         let printable = |text: String| text.chars().filter(|char| !char.is_control()).take(300).collect();
         Self {
-            url: url.clone(),
-            status,
             code: printable(code),
             message: printable(message),
+            ..Self::silent(url, access, status)
         }
     }
 
-    fn into_store(self) -> StoreError {
+    /// One without a text.
+    fn silent(url: &Url, access: Access, status: StatusCode) -> Self {
+        Self {
+            url: url.clone(),
+            access,
+            status,
+            code: String::new(),
+            message: String::new(),
+        }
+    }
+
+    pub(super) fn into_store(self) -> StoreError {
         let detail = if self.message.is_empty() {
             String::new()
         } else {
@@ -352,7 +409,13 @@ impl Refusal {
         };
         let advice = match self.status {
             StatusCode::TOO_MANY_REQUESTS => "wait a while or log in, then try again",
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => "log in with an account that may pull",
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => match self.access {
+                Access::Pull => "log in with an account that may pull",
+                Access::Push => "log in with an account that may push",
+            },
+            StatusCode::PAYLOAD_TOO_LARGE => {
+                "raise the limit of the registry or of the proxy before it, or make the layer smaller"
+            }
             status if status.is_server_error() => "try again later",
             _ => "check the name of the image and the registry",
         };
@@ -385,6 +448,39 @@ pub(crate) async fn body(mut response: Response, limit: u64) -> Result<Vec<u8>, 
         bytes.extend_from_slice(&chunk);
     }
     Ok(bytes)
+}
+
+/// Whether an answer sends a request elsewhere. One that changes something goes there only where it stays the same
+/// request (RFC 9110, 15.4.8 and 15.4.9).
+fn redirects(method: &Method, status: StatusCode) -> bool {
+    match status {
+        StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT => true,
+        StatusCode::NOT_MODIFIED => false,
+        _ => status.is_redirection() && method.is_safe(),
+    }
+}
+
+/// Where an answer leads a request of this method to. It may not lead from TLS to plain HTTP, but to ask something of
+/// this computer; what is sent stays behind TLS.
+pub(super) fn location(method: &Method, from: &Url, response: &Response) -> Result<Url, RequestError> {
+    let target = response
+        .headers()
+        .get(LOCATION)
+        .and_then(|target| target.to_str().ok());
+    let target = target.and_then(|target| from.join(target).ok()).ok_or_else(|| {
+        RequestError::Final(StoreError::invalid(
+            from.as_str(),
+            "its answer does not say where to go on",
+        ))
+    })?;
+    let secure = target.scheme() == "https";
+    let still_plain =
+        target.scheme() == "http" && (from.scheme() == "http" || (method.is_safe() && is_loopback(&target)));
+    if secure || still_plain {
+        Ok(target)
+    } else {
+        Err(RequestError::Final(StoreError::PlainHttp(shown(&target))))
+    }
 }
 
 /// A failure of the network.
@@ -469,7 +565,7 @@ fn sensitive(text: &str) -> Result<HeaderValue, RequestError> {
     Ok(value)
 }
 
-fn header(text: &str) -> Result<HeaderValue, RequestError> {
+pub(super) fn header(text: &str) -> Result<HeaderValue, RequestError> {
     HeaderValue::from_str(text).map_err(|_| {
         RequestError::Final(StoreError::invalid(
             "the request",

@@ -17,6 +17,9 @@ use crate::error::StoreError;
 #[derive(Clone, Debug)]
 pub(crate) struct Transport {
     http: reqwest::Client,
+    /// Without a time-out for the answer, for that of `http` begins to run before the body is sent: whoever sends one
+    /// watches how it goes.
+    uploads: reqwest::Client,
 }
 
 impl Transport {
@@ -33,33 +36,34 @@ impl Transport {
             .map_err(|error| StoreError::Tls(error.to_string()))?
             .with_root_certificates(roots)
             .with_no_client_auth();
-        let http = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls)
-            .redirect(reqwest::redirect::Policy::none())
-            .connect_timeout(patience.stall)
-            .read_timeout(patience.stall)
-            .http1_only()
-            .user_agent(concat!("sampan/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map_err(|error| StoreError::Tls(chain(&error)))?;
-        Ok(Self { http })
+        let client = || {
+            reqwest::Client::builder()
+                .tls_backend_preconfigured(tls.clone())
+                .redirect(reqwest::redirect::Policy::none())
+                .connect_timeout(patience.stall)
+                .http1_only()
+                .user_agent(concat!("sampan/", env!("CARGO_PKG_VERSION")))
+        };
+        let failed = |error: reqwest::Error| StoreError::Tls(chain(&error));
+        Ok(Self {
+            http: client().read_timeout(patience.stall).build().map_err(failed)?,
+            uploads: client().build().map_err(failed)?,
+        })
     }
 
-    /// A `GET` in the making. An error where the URL needs TLS and this processor cannot do it.
-    pub(super) fn get(&self, url: &Url) -> Result<RequestBuilder, RequestError> {
-        self.request(Method::GET, url)
-    }
-
-    /// A `POST` in the making, as [`Transport::get`].
-    pub(super) fn post(&self, url: &Url) -> Result<RequestBuilder, RequestError> {
-        self.request(Method::POST, url)
-    }
-
-    fn request(&self, method: Method, url: &Url) -> Result<RequestBuilder, RequestError> {
+    /// A request in the making; `upload` where it has content to send. An error where the URL needs TLS and this
+    /// processor cannot do it.
+    pub(super) fn request(
+        &self,
+        method: Method,
+        url: &Url,
+        upload: bool,
+    ) -> Result<RequestBuilder, RequestError> {
         if url.scheme() == "https" {
             check_tls().map_err(RequestError::Down)?;
         }
-        Ok(self.http.request(method, url.clone()))
+        let http = if upload { &self.uploads } else { &self.http };
+        Ok(http.request(method, url.clone()))
     }
 }
 
