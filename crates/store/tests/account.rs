@@ -6,10 +6,11 @@
     reason = "a test that meets the unexpected fails"
 )]
 
+mod common;
+
+use common::{USER, credentials};
 use store::{Credentials, ErrorKind, Reference, Store, StoreConfig, StoreError};
 use test_registry::{Auth, Image, Registry};
-
-const USER: &str = "dXNlcjpwYXNz"; // user:pass
 
 struct Fixture {
     _folder: tempfile::TempDir,
@@ -28,12 +29,13 @@ impl Fixture {
     }
 
     async fn log_in(&self, password: &str) -> Result<(), StoreError> {
-        let credentials = Credentials {
-            username: "user".to_owned(),
-            password: password.to_owned(),
-            ..Credentials::default()
-        };
-        self.store.log_in(&self.registry.domain(), &credentials).await
+        let server = self.registry.domain();
+        self.store.log_in(&server, &credentials(password)).await
+    }
+
+    async fn search_error(&self, term: &str) -> String {
+        let found = self.store.search(term, 5, None).await;
+        found.unwrap_err().to_string()
     }
 
     fn reference(&self) -> Reference {
@@ -110,12 +112,7 @@ async fn a_distribution_tells_where_a_reference_leads_and_for_which_platforms() 
 async fn a_registry_is_searched_with_the_word_and_the_number_that_are_wanted() {
     let fixture = Fixture::new().await;
     let term = format!("{}/a b&c", fixture.registry.domain());
-    let error = fixture
-        .store
-        .search(&term, 5, None)
-        .await
-        .unwrap_err()
-        .to_string();
+    let error = fixture.search_error(&term).await;
     assert!(error.contains("404; it may have no search"), "{error}");
     fixture
         .registry
@@ -131,11 +128,6 @@ async fn an_endless_search_result_is_refused() {
     let fixture = Fixture::new().await;
     fixture.registry.put_search(vec![b' '; 2 << 20]);
     let term = format!("{}/x", fixture.registry.domain());
-    let error = fixture
-        .store
-        .search(&term, 5, None)
-        .await
-        .unwrap_err()
-        .to_string();
+    let error = fixture.search_error(&term).await;
     assert!(error.contains("over the limit"), "{error}");
 }

@@ -7,38 +7,18 @@
     reason = "a test that meets the unexpected fails"
 )]
 
+mod common;
+
 use std::path::Path;
 use std::time::Duration;
 
+use common::{USER, archive, credentials, noise, platform};
 use store::{
-    Credentials, Limits, Mirror, Patience, Platform, PullEvent, Pulled, Reference, Removal, Store,
-    StoreConfig, StoreError,
+    Credentials, Limits, Mirror, Patience, PullEvent, Pulled, Reference, Removal, Store, StoreConfig,
+    StoreError,
 };
 use test_registry::{Auth, Faults, Image, Registry};
 use tokio::sync::mpsc;
-
-const USER: &str = "dXNlcjpwYXNz"; // user:pass
-
-fn archive(name: &str, data: &[u8]) -> Vec<u8> {
-    let mut header = tar::Header::new_gnu();
-    header.set_size(data.len() as u64);
-    header.set_mode(0o755);
-    let mut builder = tar::Builder::new(Vec::new());
-    builder.append_data(&mut header, name, data).unwrap();
-    builder.into_inner().unwrap()
-}
-
-/// Bytes that do not compress.
-fn noise(length: usize) -> Vec<u8> {
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state as u8
-    };
-    (0..length).map(|_| next()).collect()
-}
 
 fn image(architecture: &str) -> Image {
     let big = archive("big", &noise(300_000));
@@ -113,18 +93,6 @@ fn names(folder: &Path) -> Vec<String> {
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect()
-}
-
-fn platform(text: &str) -> Platform {
-    text.parse().unwrap()
-}
-
-fn credentials() -> Credentials {
-    Credentials {
-        username: "user".to_owned(),
-        password: "pass".to_owned(),
-        ..Credentials::default()
-    }
 }
 
 #[tokio::test]
@@ -518,7 +486,7 @@ async fn passwords_and_tokens_are_given_when_asked_for() {
         let error = fixture.pull(&store).await.unwrap_err();
         assert!(matches!(error, StoreError::AccessDenied(..)), "{error}");
         fixture
-            .pull_as(&store, "linux/amd64", Some(&credentials()))
+            .pull_as(&store, "linux/amd64", Some(&credentials("pass")))
             .await
             .0
             .unwrap();
@@ -542,7 +510,7 @@ async fn credentials_go_to_no_other_host_and_to_no_plain_token_server() {
     fixture.registry.set_faults(faults);
     let store = fixture.store();
     fixture
-        .pull_as(&store, "linux/amd64", Some(&credentials()))
+        .pull_as(&store, "linux/amd64", Some(&credentials("pass")))
         .await
         .0
         .unwrap();
@@ -565,7 +533,7 @@ async fn credentials_go_to_no_other_host_and_to_no_plain_token_server() {
         .registry
         .set_auth(Auth::Realm("http://token.example/token".to_owned()));
     let error = fixture
-        .pull_as(&store, "linux/amd64", Some(&credentials()))
+        .pull_as(&store, "linux/amd64", Some(&credentials("pass")))
         .await
         .0
         .unwrap_err()

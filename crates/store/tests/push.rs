@@ -7,57 +7,24 @@
     reason = "a test that meets the unexpected fails"
 )]
 
+mod common;
+
 use std::path::Path;
 use std::time::Duration;
 
+use common::{USER, archive, credentials, noise, platform};
 use proptest::prelude::*;
 use store::{
-    Credentials, ErrorKind, Mirror, Patience, Platform, Push, PushEvent, Reference, Store, StoreConfig,
-    StoreError,
+    Credentials, ErrorKind, Mirror, Patience, Push, PushEvent, Reference, Store, StoreConfig, StoreError,
 };
 use test_registry::{Auth, Faults, Image, Registry, Request};
 use tokio::sync::mpsc;
-
-const USER: &str = "dXNlcjpwYXNz"; // user:pass
-
-fn archive(name: &str, data: &[u8]) -> Vec<u8> {
-    let mut header = tar::Header::new_gnu();
-    header.set_size(data.len() as u64);
-    header.set_mode(0o755);
-    let mut builder = tar::Builder::new(Vec::new());
-    builder.append_data(&mut header, name, data).unwrap();
-    builder.into_inner().unwrap()
-}
-
-/// Bytes that do not compress.
-fn noise(length: usize) -> Vec<u8> {
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state as u8
-    };
-    (0..length).map(|_| next()).collect()
-}
 
 fn image() -> Image {
     Image::new(
         "amd64",
         &[archive("big", &noise(1_200_000)), archive("hello", b"hello")],
     )
-}
-
-fn platform(text: &str) -> Platform {
-    text.parse().unwrap()
-}
-
-fn credentials(password: &str) -> Credentials {
-    Credentials {
-        username: "user".to_owned(),
-        password: password.to_owned(),
-        ..Credentials::default()
-    }
 }
 
 /// A store with an image, and a registry that has never seen it.
