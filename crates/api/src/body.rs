@@ -12,7 +12,6 @@ use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::{Request, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::sync::mpsc;
 
 use crate::error::{ApiError, Result};
@@ -37,14 +36,6 @@ fn respond(status: StatusCode, content_type: Option<HeaderValue>, body: Body) ->
         response.headers_mut().insert(CONTENT_TYPE, content_type);
     }
     response
-}
-
-/// Reads what is left of a request, in bounds: whoever worked on it stopped at the end that it found, and a client that
-/// cannot send the rest takes that for an error.
-pub(crate) async fn drain(rest: impl AsyncRead + Unpin) {
-    let (mut rest, mut sink) = (rest.take(limits::REST), tokio::io::sink());
-    let reading = tokio::io::copy(&mut rest, &mut sink);
-    let _ = tokio::time::timeout(limits::REST_TIMEOUT, reading).await;
 }
 
 /// An answer without a body.

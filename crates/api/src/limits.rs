@@ -12,10 +12,6 @@ pub(crate) const JSON_BODY: usize = 4 << 20;
 pub(crate) const CONNECTIONS: usize = 2048;
 /// How long a connection may take to send a whole request head, its idle time before it included.
 pub(crate) const HEAD_TIMEOUT: Duration = Duration::from_secs(300);
-/// What is read of a request that was answered without it, in bytes, as Go's servers do.
-pub(crate) const REST: u64 = 256 << 10;
-/// How long that may take.
-pub(crate) const REST_TIMEOUT: Duration = Duration::from_secs(5);
 /// Bytes read at once from a connection that carries a stream.
 pub(crate) const STREAM_READ: usize = 64 << 10;
 /// Messages of a streamed answer that wait for a slow client.

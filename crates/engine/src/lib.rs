@@ -42,7 +42,7 @@ pub use filters::Filters;
 pub use images::CommitOptions;
 pub use protocol::{Architecture, PathStat};
 pub use store::{Credentials, Loaded, Platform, PullEvent, PushEvent, Reference, StoreError};
-pub use stream::{Attached, Channel, Chunk, Input, InputClosed};
+pub use stream::{Attached, Channel, Chunk, Input, InputClosed, drain};
 pub use system::VERSION;
 pub use time::rfc3339;
 pub use types::{

@@ -7,6 +7,7 @@
 mod detach;
 mod hub;
 mod pump;
+mod rest;
 mod stdin;
 
 use bytes::Bytes;
@@ -15,6 +16,8 @@ use tokio::sync::mpsc;
 pub(crate) use detach::DetachKeys;
 pub(crate) use hub::{Hub, SinkId};
 pub(crate) use pump::{pump_input, pump_output};
+pub(crate) use rest::REST_PATIENCE;
+pub use rest::drain;
 pub(crate) use stdin::{Attachment, StdinPipe};
 pub use stdin::{Input, InputClosed};
 

@@ -139,7 +139,7 @@ async fn import(call: Call) -> Result<Response> {
             &changes,
         )
         .await;
-    body::drain(reader).await;
+    engine::drain(reader).await;
     let line = body::line(&serde_json::json!({ "status": id? })).map_err(io::Error::other);
     Ok(body::stream(
         body::JSON,
@@ -194,7 +194,7 @@ pub(super) async fn load(call: Call) -> Result<Response> {
     let work = async move {
         let mut archive = StreamReader::new(archive);
         let loaded = engine.load_images(&mut archive, sender).await;
-        body::drain(archive).await;
+        engine::drain(archive).await;
         Ok(loaded?
             .iter()
             .map(|image| json!({ "stream": format!("{image}\n") }))

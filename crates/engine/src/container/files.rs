@@ -18,6 +18,7 @@ use crate::error::{EngineError, Result};
 use crate::machine::{ExpectedStream, Guest, GuestError};
 use crate::names;
 use crate::record::Record;
+use crate::stream::{REST_PATIENCE, drain};
 use crate::sys::ReadHalf;
 
 /// How long the guest may take to open the stream that it was told to.
@@ -25,10 +26,6 @@ const CONNECT_PATIENCE: Duration = Duration::from_secs(60);
 /// How long the guest may take to unpack what a client sends, which is the client's business.
 const LONG_PATIENCE: Duration = Duration::from_secs(24 * 3600);
 const READ: usize = 256 << 10;
-/// What is read of an archive after its end, in bytes, and for how long: a client that cannot send all of it takes that
-/// for an error.
-const LONGEST_REST: u64 = 256 << 10;
-const REST_PATIENCE: Duration = Duration::from_secs(5);
 /// Chunks on their way to a client that is slower.
 const QUEUE: usize = 4;
 /// The longest list of changes, in bytes.
@@ -99,16 +96,19 @@ impl Engine {
             let held = inner.hold(&container).await?;
             let stream = held.guest.expect_stream(token);
             let (connected, taken) = oneshot::channel();
+            let (answered, refused) = oneshot::channel::<()>();
             let sending = tokio::spawn(async move {
-                let Some((_reader, mut writer)) = stream.connected(CONNECT_PATIENCE).await else {
-                    return;
+                let stream = tokio::select! {
+                    stream = stream.connected(CONNECT_PATIENCE) => stream,
+                    _ = refused => None,
                 };
-                let _ = connected.send(());
-                // A guest that refuses the rest says why in its answer.
-                let _ = tokio::io::copy(&mut archive, &mut writer).await;
-                let _ = writer.shutdown().await;
-                // The guest stops reading at the archive's end mark, and a client may not have sent what pads it yet.
-                let _ = tokio::io::copy(&mut archive.take(LONGEST_REST), &mut tokio::io::sink()).await;
+                if let Some((_reader, mut writer)) = stream {
+                    let _ = connected.send(());
+                    // A guest that refuses the rest says why in its answer.
+                    let _ = tokio::io::copy(&mut archive, &mut writer).await;
+                    let _ = writer.shutdown().await;
+                }
+                drain(archive).await;
             });
             let end = sending.abort_handle();
             let taken = async move {
@@ -117,6 +117,7 @@ impl Engine {
                 }
             };
             let answer = held.ask(&container, job, taken).await;
+            drop(answered);
             let _ = tokio::time::timeout(REST_PATIENCE, sending).await;
             end.abort();
             answer?;
