@@ -29,6 +29,9 @@ pub(crate) fn request(
     console: Option<(u16, u16)>,
 ) -> Result<Request> {
     refuse_what_is_not_there(flags)?;
+    if flags.log_driver.as_deref() == Some("none") && !flags.log_opt.is_empty() {
+        return Err("invalid logging opts for driver none".to_owned());
+    }
     let Some((image, command)) = flags.image_and_command.split_first() else {
         return Err("no image was named".to_owned());
     };
@@ -424,6 +427,19 @@ mod tests {
         assert_eq!(
             host["Ulimits"],
             json!([{ "Name": "nofile", "Soft": 5, "Hard": 10 }])
+        );
+    }
+
+    #[test]
+    fn a_log_driver_and_its_options_reach_the_engine() {
+        let body = body("--log-driver local --log-opt max-size=1m --log-opt compress alpine");
+        assert_eq!(
+            body["HostConfig"]["LogConfig"],
+            json!({ "Type": "local", "Config": { "max-size": "1m", "compress": "" } })
+        );
+        assert_eq!(
+            built("--log-driver none --log-opt max-size=1m alpine").unwrap_err(),
+            "invalid logging opts for driver none"
         );
     }
 

@@ -11,7 +11,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use engine::{Acceleration, Accelerator, Architecture, EngineConfig};
+use engine::{Acceleration, Accelerator, Architecture, EngineConfig, LogDefaults};
 use serde::{Deserialize, Serialize};
 
 use crate::failure::{Failure, Result};
@@ -100,8 +100,12 @@ pub(crate) struct Settings {
     pub(crate) insecure_registries: Vec<String>,
     /// Seconds without a byte after which a registry counts as stalled.
     pub(crate) registry_timeout: Option<u64>,
+    /// The log driver of containers that name none.
+    pub(crate) log_driver: Option<String>,
     /// Where a registry's images are pulled from instead.
     pub(crate) mirrors: BTreeMap<String, Vec<String>>,
+    /// Options of the log driver.
+    pub(crate) log_opts: BTreeMap<String, String>,
 }
 
 impl Settings {
@@ -145,6 +149,8 @@ impl Settings {
         self.verbose_console = other.verbose_console.or(self.verbose_console);
         self.insecure_registries.extend(other.insecure_registries);
         self.mirrors.extend(other.mirrors);
+        self.log_driver = other.log_driver.or(self.log_driver);
+        self.log_opts.extend(other.log_opts);
         self
     }
 
@@ -185,6 +191,13 @@ impl Settings {
             mirrors: self.mirrors.clone().into_iter().collect(),
             insecure_registries: self.insecure_registries.clone(),
             registry_timeout: Duration::from_secs(self.registry_timeout.unwrap_or(REGISTRY_TIMEOUT).max(1)),
+            log: LogDefaults {
+                driver: self
+                    .log_driver
+                    .clone()
+                    .unwrap_or_else(|| LogDefaults::default().driver),
+                options: self.log_opts.clone(),
+            },
             vmm_command: vec![executable.into_os_string(), OsString::from("vmm")],
         })
     }
@@ -259,6 +272,21 @@ mod tests {
             config.mirrors,
             [("docker.io".to_owned(), vec!["http://127.0.0.1:5000".to_owned()])]
         );
+    }
+
+    #[test]
+    fn a_file_sets_how_logs_are_kept() {
+        let home = tempfile::tempdir().unwrap();
+        let text = "log-driver = \"local\"\n[log-opts]\nmax-size = \"5m\"\n";
+        let settings = Settings::parse(text).unwrap();
+        settings.store(home.path()).unwrap();
+        let log = Settings::load(home.path())
+            .unwrap()
+            .engine("/h".into())
+            .unwrap()
+            .log;
+        assert_eq!(log.driver, "local");
+        assert_eq!(log.options, [("max-size".to_owned(), "5m".to_owned())].into());
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What the engine is told when it opens.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,6 +12,24 @@ use vmm::Acceleration;
 pub const DEFAULT_DISK: u64 = 64 << 30;
 /// The smallest data disk, in bytes.
 pub const SMALLEST_DISK: u64 = 256 << 20;
+
+/// How the logs of containers are kept that do not say it themselves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogDefaults {
+    /// One of Docker's log drivers that sampan has.
+    pub driver: String,
+    /// Options of that driver.
+    pub options: BTreeMap<String, String>,
+}
+
+impl Default for LogDefaults {
+    fn default() -> Self {
+        Self {
+            driver: "json-file".to_owned(),
+            options: BTreeMap::new(),
+        }
+    }
+}
 
 /// The engine's settings. All of them hold for the life of the engine.
 #[derive(Clone, Debug)]
@@ -38,6 +57,8 @@ pub struct EngineConfig {
     pub insecure_registries: Vec<String>,
     /// The time without a byte after which a registry counts as stalled.
     pub registry_timeout: Duration,
+    /// The log driver of containers that name none.
+    pub log: LogDefaults,
     /// The program and first arguments that run a machine, such as `sampan vmm`.
     pub vmm_command: Vec<OsString>,
 }

@@ -32,7 +32,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use bollard_stubs::models::Health;
+use bollard_stubs::models::{Health, HostConfigLogConfig};
 use tokio::sync::{Notify, watch};
 
 pub(crate) use exec::Execs;
@@ -42,7 +42,7 @@ pub(crate) use remove::until_time;
 
 use crate::error::{EngineError, Result};
 use crate::lock::LockExt;
-use crate::log::LogFile;
+use crate::log::{LogFile, LogSettings, Subject};
 use crate::machine::Guest;
 use crate::network::Active;
 use crate::record::Record;
@@ -83,7 +83,8 @@ pub(crate) struct Container {
     pub(crate) hub: Arc<Hub>,
     /// The stdin of this run, or of the next.
     stdin: Mutex<Arc<StdinPipe>>,
-    pub(crate) log: Arc<LogFile>,
+    /// Absent where its log driver keeps nothing.
+    pub(crate) log: Option<Arc<LogFile>>,
     /// What it has on networks while it runs, by their IDs.
     active: Mutex<BTreeMap<String, Active>>,
     /// The guest that it runs in.
@@ -92,9 +93,7 @@ pub(crate) struct Container {
 
 impl Container {
     pub(crate) fn new(record: Record, containers: &Path) -> Self {
-        let log = containers
-            .join(&record.id)
-            .join(format!("{}-json.log", record.id));
+        let log = log_of(&record, &containers.join(&record.id));
         let progress = Progress {
             exit_code: record.state.exit_code,
             ..Progress::default()
@@ -112,7 +111,7 @@ impl Container {
             progress: watch::Sender::new(progress),
             hub: Arc::default(),
             stdin: Mutex::default(),
-            log: Arc::new(LogFile::new(log)),
+            log: log.map(Arc::new),
             active: Mutex::default(),
             guest: Mutex::default(),
         }
@@ -162,6 +161,28 @@ impl Container {
     fn mark_forgotten(&self) {
         let _record = self.record.locked();
         self.forgotten.store(true, Ordering::Release);
+    }
+
+    /// Opens its log for a run.
+    fn begin_log(&self, record: &Record) -> Result<()> {
+        let Some(log) = &self.log else { return Ok(()) };
+        let options = record.host_config.log_config.as_ref();
+        let subject = Subject {
+            id: &record.id,
+            name: &record.name,
+            image_id: &record.image_id,
+            image_name: record.image_name(),
+            labels: record.config.labels.as_ref(),
+            env: record.config.env.as_deref().unwrap_or_default(),
+        };
+        log.begin(options.and_then(|log| log.config.as_ref()), &subject)
+    }
+
+    /// Ends its log with its run.
+    fn finish_log(&self) {
+        if let Some(log) = &self.log {
+            log.finish();
+        }
     }
 
     /// The pipe that this run, or the next, reads its stdin from.
@@ -247,4 +268,14 @@ impl Container {
         attributes.insert("name".to_owned(), record.name.clone());
         attributes
     }
+}
+
+/// The log that its driver keeps in the container's folder.
+fn log_of(record: &Record, folder: &Path) -> Option<LogFile> {
+    let config = record.host_config.log_config.clone().unwrap_or_default();
+    let settings = LogSettings::parse(&config).unwrap_or_else(|error| {
+        tracing::warn!(%error, container = record.id, "the log driver's options cannot be read");
+        LogSettings::parse(&HostConfigLogConfig::default()).ok().flatten()
+    });
+    Some(LogFile::new(folder, &record.id, settings?))
 }

@@ -5,6 +5,7 @@ use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 
+use bollard_stubs::models::HostConfigLogConfig;
 use protocol::Architecture;
 use store::{Mirror, Patience, Platform, Store, StoreConfig};
 use tokio::sync::mpsc;
@@ -14,6 +15,7 @@ use crate::config::EngineConfig;
 use crate::container::{Container, Execs};
 use crate::error::{EngineError, Result};
 use crate::events::Events;
+use crate::log::{self, LogSettings};
 use crate::machine::{Known, Machine, MachineSettings};
 use crate::network::Networks;
 use crate::record::{Record, VolumeMount};
@@ -55,6 +57,9 @@ impl Engine {
     /// what ran when an earlier service was killed has exited. Blocks on the disk; call it inside a tokio
     /// runtime.
     pub fn open(config: EngineConfig) -> Result<Self> {
+        let mut log = HostConfigLogConfig::default();
+        log::settle(&config.log, &mut log);
+        LogSettings::parse(&log)?;
         let home = &config.home;
         sys::private_directory(home).map_err(EngineError::io(format!(
             "the folder {} cannot be made",

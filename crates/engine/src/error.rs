@@ -70,6 +70,8 @@ pub enum EngineError {
     /// The program of a container could not be executed: `state_code` is its `State.ExitCode`.
     #[error("{message}")]
     StartFailed { message: String, state_code: i64 },
+    #[error("configured logging driver does not support reading")]
+    LogNotReadable,
     #[error("{0}")]
     Conflict(String),
     #[error("{0}")]
@@ -120,7 +122,7 @@ impl EngineError {
                 ..
             } => Kind::BadRequest,
             Self::AmbiguousPrefix(_) | Self::BadRequest(_) => Kind::BadRequest,
-            Self::Unsupported(_) => Kind::NotImplemented,
+            Self::Unsupported(_) | Self::LogNotReadable => Kind::NotImplemented,
             Self::Machine { .. } => Kind::Unavailable,
             Self::Store(error) => store_kind(error),
             Self::StartFailed { .. }

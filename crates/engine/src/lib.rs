@@ -34,7 +34,7 @@ mod time;
 mod types;
 mod volumes;
 
-pub use config::{DEFAULT_DISK, EngineConfig, SMALLEST_DISK};
+pub use config::{DEFAULT_DISK, EngineConfig, LogDefaults, SMALLEST_DISK};
 pub use container::FileStream;
 pub use engine::Engine;
 pub use error::{EngineError, Kind, Result};

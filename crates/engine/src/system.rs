@@ -15,7 +15,7 @@ use crate::engine::{Engine, Inner};
 use crate::error::Result;
 use crate::filters::Filters;
 use crate::record::Phase;
-use crate::time;
+use crate::{log, time};
 
 /// The engine's version.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -131,7 +131,7 @@ impl Engine {
                 volume: names(&[]),
                 network: names(&["none"]),
                 authorization: None,
-                log: names(&["json-file"]),
+                log: names(&log::DRIVERS),
             }),
             memory_limit: Some(true),
             swap_limit: Some(true),
@@ -145,7 +145,7 @@ impl Engine {
             debug: Some(false),
             n_events_listener: count(inner.events.listeners()),
             system_time: Some(time::rfc3339(time::now())),
-            logging_driver: Some("json-file".to_owned()),
+            logging_driver: Some(inner.config.log.driver.clone()),
             cgroup_driver: Some(SystemInfoCgroupDriverEnum::CGROUPFS),
             cgroup_version: Some(SystemInfoCgroupVersionEnum::_2),
             kernel_version: Some(report.kernel_release.clone().unwrap_or_default()),

@@ -44,6 +44,8 @@ pub struct LogsOptions {
     pub until: Option<i64>,
     /// Whether each line begins with its time.
     pub timestamps: bool,
+    /// Whether each line begins with its entry's attributes, behind the time.
+    pub details: bool,
     /// The last so many lines; `None` is all.
     pub tail: Option<usize>,
 }

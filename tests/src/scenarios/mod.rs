@@ -13,6 +13,7 @@ mod isolation;
 mod lifecycle;
 mod limits;
 mod login;
+mod logs;
 mod networks;
 mod policies;
 mod push;
@@ -52,6 +53,7 @@ pub fn all(shared: &Shared) -> Vec<Trial> {
         isolation::ALL,
         lifecycle::ALL,
         limits::ALL,
+        logs::ALL,
         networks::ALL,
         streams::ALL,
         terminal::ALL,

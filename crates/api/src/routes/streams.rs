@@ -22,6 +22,7 @@ pub(super) async fn logs(call: Call, id: &str) -> Result<Response> {
         since: nanoseconds("since", query.text("since"))?,
         until: nanoseconds("until", query.text("until"))?,
         timestamps: query.flag("timestamps"),
+        details: query.flag("details"),
         // As in Docker, what is no number of lines means all of them.
         tail: query.text("tail").and_then(|tail| tail.parse().ok()),
     };

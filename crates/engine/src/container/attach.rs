@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 use super::Container;
 use crate::engine::Engine;
 use crate::error::{EngineError, Result};
-use crate::log;
+use crate::log::{self, LogFile, Position};
 use crate::record::{Phase, Record};
 use crate::stream::{Attached, Attachment, Chunk, DetachKeys, Input, QUEUE_LENGTH};
 use crate::types::{AttachOptions, Logs, LogsOptions};
@@ -25,6 +25,9 @@ impl Engine {
                 container.id
             )));
         }
+        if options.logs && container.log.is_none() {
+            return Err(EngineError::LogNotReadable);
+        }
         let attached = container.attach(&options, keys, tty);
         self.inner.container_event(&container, "attach", []);
         Ok(attached)
@@ -38,20 +41,28 @@ impl Engine {
             ));
         }
         let container = self.inner.registry.find(id)?;
+        let log = container.log.clone().ok_or(EngineError::LogNotReadable)?;
         let tty = container.with_record(Record::tty);
         Ok(Logs {
             tty,
-            output: log::read(container.log.clone(), options),
+            output: log::read(log, options),
         })
     }
 }
 
+/// A log, and how far it was written when the client came.
+type Logged = (Arc<LogFile>, Position);
+
 impl Container {
     fn attach(self: &Arc<Self>, options: &AttachOptions, keys: DetachKeys, tty: bool) -> Attached {
-        let logged = self.log.position().borrow().length;
+        let logged = self
+            .log
+            .as_ref()
+            .filter(|_| options.logs)
+            .map(|log| (log.clone(), log.position()));
         if !options.stream {
             let (sender, output) = mpsc::channel(QUEUE_LENGTH);
-            if options.logs {
+            if let Some(logged) = logged {
                 tokio::spawn(self.clone().replay(options.clone(), logged, sender));
             }
             return Attached {
@@ -61,7 +72,7 @@ impl Container {
             };
         }
         let (sink, live) = self.hub.attach(options.stdout, options.stderr);
-        let output = if options.logs {
+        let output = if let Some(logged) = logged {
             let (sender, output) = mpsc::channel(QUEUE_LENGTH);
             tokio::spawn(
                 self.clone()
@@ -89,13 +100,13 @@ impl Container {
         Attached { tty, output, input }
     }
 
-    async fn replay(self: Arc<Self>, options: AttachOptions, length: u64, sender: mpsc::Sender<Chunk>) {
+    async fn replay(self: Arc<Self>, options: AttachOptions, logged: Logged, sender: mpsc::Sender<Chunk>) {
         let wanted = LogsOptions {
             stdout: options.stdout,
             stderr: options.stderr,
             ..LogsOptions::default()
         };
-        if let Err(error) = log::replay(&self.log, &wanted, length, &sender).await {
+        if let Err(error) = log::replay(&logged.0, &wanted, logged.1, &sender).await {
             tracing::warn!(%error, container = self.id, "the log could not be replayed");
         }
     }
@@ -103,11 +114,11 @@ impl Container {
     async fn replay_then_follow(
         self: Arc<Self>,
         options: AttachOptions,
-        length: u64,
+        logged: Logged,
         mut live: mpsc::Receiver<Chunk>,
         sender: mpsc::Sender<Chunk>,
     ) {
-        self.replay(options, length, sender.clone()).await;
+        self.replay(options, logged, sender.clone()).await;
         while let Some(chunk) = live.recv().await {
             if sender.send(chunk).await.is_err() {
                 return;

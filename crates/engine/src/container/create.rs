@@ -11,7 +11,7 @@ use super::{Container, mounts, resolve, validate};
 use crate::engine::{Engine, Inner};
 use crate::error::{EngineError, Result};
 use crate::record::{Record, RunState};
-use crate::{names, network, time};
+use crate::{log, names, network, time};
 
 impl Engine {
     /// Creates a container and returns once its record is on disk. An image that is not there is
@@ -35,9 +35,11 @@ impl Inner {
         &self,
         name: Option<&str>,
         platform: Option<&Platform>,
-        body: ContainerCreateBody,
+        mut body: ContainerCreateBody,
     ) -> Result<ContainerCreateResponse> {
         let name = name.map(validate::name).transpose()?;
+        let host = body.host_config.get_or_insert_default();
+        log::settle(&self.config.log, host.log_config.get_or_insert_default());
         validate::request(&body, self.config.cpus)?;
         let wanted = body
             .image

@@ -10,6 +10,7 @@ use bollard_stubs::models::{
 use super::{Container, mounts};
 use crate::engine::{Engine, Inner};
 use crate::error::Result;
+use crate::log::LogFile;
 use crate::network::{self, Endpoint, Networks};
 use crate::record::{Phase, Record};
 use crate::time;
@@ -49,7 +50,7 @@ impl Inner {
             resolv_conf_path: Some(String::new()),
             hostname_path: Some(String::new()),
             hosts_path: Some(String::new()),
-            log_path: Some(container.log.path().display().to_string()),
+            log_path: Some(log_path(container)),
             name: Some(format!("/{}", record.name)),
             restart_count: Some(record.restart_count),
             driver: Some("overlayfs".to_owned()),
@@ -96,6 +97,12 @@ impl Container {
         };
         record.networks.iter().map(view).collect()
     }
+}
+
+/// Where the log lies, of the driver whose files others may read.
+fn log_path(container: &Container) -> String {
+    let path = container.log.as_deref().and_then(LogFile::public_path);
+    path.map_or_else(String::new, |path| path.display().to_string())
 }
 
 fn state(record: &Record, health: Option<Health>) -> ContainerState {

@@ -44,7 +44,7 @@ impl Inner {
                 EngineError::StartFailed { state_code, .. } => *state_code,
                 _ => START_FAILED,
             };
-            container.log.finish();
+            container.finish_log();
             container.hub.close();
             container.renew_stdin();
             let change = |record: &mut Record| {
@@ -68,7 +68,7 @@ impl Inner {
         let ends = Ends {
             hub: container.hub.clone(),
             stdin: container.stdin(),
-            log: Some(container.log.clone()),
+            log: container.log.clone(),
         };
         let wanted = Wanted {
             terminal: record.tty().then(|| console_size(&record)),
@@ -76,7 +76,7 @@ impl Inner {
             stdout: true,
             stderr: true,
         };
-        container.log.begin()?;
+        container.begin_log(&record)?;
         let (stdio, carried) = stdio::carry(&guest, wanted, &ends)?;
         let gate = guest.layers_in_use().await;
         let layers = guest.map_layers(&image.layers).await.map_err(|message| {

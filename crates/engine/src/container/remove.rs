@@ -161,7 +161,14 @@ impl Inner {
         container.hub.close();
         self.execs.forget_container(&container.id);
         let folder = self.containers_folder().join(&container.id);
-        match tokio::task::spawn_blocking(move || std::fs::remove_dir_all(folder)).await {
+        let log = container.log.clone();
+        let removed = tokio::task::spawn_blocking(move || {
+            if let Some(log) = log {
+                log.retire();
+            }
+            std::fs::remove_dir_all(folder)
+        });
+        match removed.await {
             Ok(Err(error)) if error.kind() != std::io::ErrorKind::NotFound => {
                 tracing::warn!(%error, container = container.id, "a removed container's folder is left over");
             }

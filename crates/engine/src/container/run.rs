@@ -98,7 +98,7 @@ impl Inner {
         let end = self.watch_run(&container, &mut watched).await;
         health.abort();
         carried.drain().await;
-        container.log.finish();
+        container.finish_log();
         let (exit_code, oom_killed, error) = match end {
             Some(status) => (i64::from(status.code), status.oom_killed, String::new()),
             None => (

@@ -7,6 +7,7 @@ use protocol::Device;
 
 use super::{capabilities, health, limits, restart, signal};
 use crate::error::{EngineError, Result};
+use crate::log::LogSettings;
 use crate::volumes;
 
 /// Text of one request field in bytes, and entries of one list; the whole request has to fit a control
@@ -173,19 +174,8 @@ fn missing(host: &HostConfig) -> Result<()> {
     if let Some(runtime) = given(host.runtime.as_ref(), &["runc", "io.containerd.runc.v2"]) {
         return refuse(format!("unknown or invalid runtime name: {runtime}"));
     }
-    log(host)
-}
-
-fn log(host: &HostConfig) -> Result<()> {
-    let Some(log) = &host.log_config else {
-        return Ok(());
-    };
-    match log.typ.as_deref() {
-        None | Some("" | "json-file") => {}
-        Some(other) => return unsupported(format!("the log driver {other} (--log-driver)")),
-    }
-    match log.config.iter().flatten().next() {
-        Some((option, _)) => unsupported(format!("the log option {option} (--log-opt)")),
+    match &host.log_config {
+        Some(log) => LogSettings::parse(log).map(drop),
         None => Ok(()),
     }
 }

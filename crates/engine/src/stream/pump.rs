@@ -53,12 +53,12 @@ pub(crate) async fn pump_output(
         }
         let bytes = buffer.split().freeze();
         if let Some(log) = &log {
-            log.append(&splitter.push(&bytes));
+            log.append(&mut splitter, &bytes);
         }
         hub.publish(Chunk { channel, bytes }).await;
     }
     if let Some(log) = &log {
-        log.append(&splitter.finish());
+        log.append_rest(&mut splitter);
     }
 }
 

@@ -91,6 +91,7 @@ pub(crate) fn open(root: &Path) -> engine::Result<Engine> {
         mirrors: Vec::new(),
         insecure_registries: Vec::new(),
         registry_timeout: std::time::Duration::from_secs(30),
+        log: engine::LogDefaults::default(),
         vmm_command: vec![std::env::current_exe().unwrap().into(), "machine".into()],
     })
 }

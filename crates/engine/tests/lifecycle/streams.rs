@@ -1,6 +1,6 @@
 //! Attach, stdin, logs.
 
-use bollard_stubs::models::ContainerCreateBody;
+use bollard_stubs::models::{ContainerCreateBody, HostConfig, HostConfigLogConfig};
 use bytes::Bytes;
 use engine::{AttachOptions, Channel, LogsOptions, WaitCondition};
 use libtest_mimic::Trial;
@@ -167,7 +167,93 @@ pub(crate) fn trials() -> Vec<Trial> {
                 assert!(logs(&engine, &id, options).await.is_empty());
             },
         ),
+        trial(
+            "a_container_without_a_log_is_attached_to_and_has_nothing_to_read",
+            |_, engine| async move {
+                let id = create_logging(&engine, "none", &[], &["both"]).await.unwrap();
+                let mut attached = attach(&engine, &id, false).await;
+                engine.start_container(&id).await.unwrap();
+                assert_eq!(
+                    output(&mut attached).await,
+                    (b"out\n".to_vec(), b"err\n".to_vec())
+                );
+                let read = engine.container_logs(&id, everything()).await.unwrap_err();
+                assert_eq!(
+                    read.to_string(),
+                    "configured logging driver does not support reading"
+                );
+                let options = AttachOptions {
+                    logs: true,
+                    stdout: true,
+                    ..AttachOptions::default()
+                };
+                assert!(engine.attach_container(&id, options).await.is_err());
+                let inspected = engine.inspect_container(&id).await.unwrap();
+                assert_eq!(inspected.log_path.as_deref(), Some(""));
+            },
+        ),
+        trial(
+            "a_rotated_log_keeps_its_end_and_goes_with_its_container",
+            |home, engine| async move {
+                let options = [("max-size", "20k"), ("max-file", "3")];
+                let id = create_logging(&engine, "local", &options, &["burst", "1048576"])
+                    .await
+                    .unwrap();
+                engine.start_container(&id).await.unwrap();
+                exit_code(&engine, &id).await;
+                let kept = logs(&engine, &id, everything()).await;
+                // Three files of entries that are longer than their lines.
+                assert!((15_000..60_000).contains(&kept.len()), "{}", kept.len());
+                let inspected = engine.inspect_container(&id).await.unwrap();
+                let log = inspected.host_config.unwrap().log_config.unwrap();
+                assert_eq!(
+                    (log.typ.as_deref(), log.config.unwrap().len()),
+                    (Some("local"), 2)
+                );
+                assert_eq!(inspected.log_path.as_deref(), Some(""));
+                engine.remove_container(&id, false, false).await.unwrap();
+                assert!(!home.path().join("containers").join(&id).exists());
+            },
+        ),
+        trial(
+            "a_log_driver_that_is_not_there_creates_no_container",
+            |_, engine| async move {
+                let error = create_logging(&engine, "nowhere", &[], &["both"])
+                    .await
+                    .unwrap_err();
+                assert_eq!(
+                    error.to_string(),
+                    "logger: no log driver named 'nowhere' is registered"
+                );
+                let all = engine
+                    .list_containers(true, None, &engine::Filters::default())
+                    .await;
+                assert!(all.unwrap().is_empty());
+            },
+        ),
     ]
+}
+
+async fn create_logging(
+    engine: &engine::Engine,
+    driver: &str,
+    options: &[(&str, &str)],
+    command: &[&str],
+) -> engine::Result<String> {
+    let options = options
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    let body = ContainerCreateBody {
+        host_config: Some(HostConfig {
+            log_config: Some(HostConfigLogConfig {
+                typ: Some(driver.to_owned()),
+                config: Some(options.collect()),
+            }),
+            ..HostConfig::default()
+        }),
+        ..body(command)
+    };
+    Ok(engine.create_container(None, None, body).await?.id)
 }
 
 fn everything() -> LogsOptions {
