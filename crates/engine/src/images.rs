@@ -53,6 +53,27 @@ impl Engine {
         Ok(())
     }
 
+    /// Pulls every tag of a repository, one after the other; the first that fails ends it. Otherwise as
+    /// [`Engine::pull_image`].
+    pub async fn pull_repository(
+        &self,
+        name: &str,
+        platform: Option<&Platform>,
+        credentials: Option<&Credentials>,
+        progress: mpsc::Sender<PullEvent>,
+    ) -> Result<()> {
+        let repository: Reference = name.parse().map_err(StoreError::from)?;
+        let default = Platform::linux(self.inner.config.architecture);
+        let platform = platform.unwrap_or(&default);
+        self.inner
+            .store
+            .pull_all(&repository, platform, credentials, progress)
+            .await?;
+        let name = repository.familiar_name();
+        self.inner.image_event("pull", &name, &name);
+        Ok(())
+    }
+
     /// Pushes the image of a tag; with neither a tag nor one in the name, those of all tags of the repository. Progress
     /// ends when the sender is dropped, on return. Dropping the future cancels the push.
     pub async fn push_image(

@@ -28,7 +28,51 @@ const PROGRESS_STEP: u64 = 512 << 10;
 /// Pieces of a download on their way to the disk.
 const FEED: usize = 32;
 
+/// Pulls one image, and tells at the end what that changed.
 pub(crate) async fn pull(
+    store: &Arc<Inner>,
+    reference: &Reference,
+    platform: &Platform,
+    credentials: Option<&Credentials>,
+    progress: &mpsc::Sender<PullEvent>,
+) -> Result<Pulled, StoreError> {
+    let pulled = one(store, reference, platform, credentials, progress).await?;
+    tell_outcome(progress, &reference.familiar(), pulled.newer).await;
+    Ok(pulled)
+}
+
+/// Pulls every tag of a repository, one after the other, until one fails. What that changed is told once.
+pub(crate) async fn pull_all(
+    store: &Arc<Inner>,
+    repository: &Reference,
+    platform: &Platform,
+    credentials: Option<&Credentials>,
+    progress: &mpsc::Sender<PullEvent>,
+) -> Result<Vec<Pulled>, StoreError> {
+    let transport = store.transport().await?;
+    let client = Client::new(&transport, &store.config, repository, Access::Pull, credentials)?;
+    let mut all = Vec::new();
+    for tag in client.tags().await? {
+        let reference = repository.with_tag(&tag).map_err(|error| {
+            StoreError::invalid(repository.familiar_name(), format!("its tag {tag:?}: {error}"))
+        })?;
+        all.push(one(store, &reference, platform, credentials, progress).await?);
+    }
+    let newer = all.iter().any(|pulled| pulled.newer);
+    tell_outcome(progress, &repository.familiar_name(), newer).await;
+    Ok(all)
+}
+
+async fn tell_outcome(progress: &mpsc::Sender<PullEvent>, subject: &str, newer: bool) {
+    let what = if newer {
+        "Downloaded newer image for"
+    } else {
+        "Image is up to date for"
+    };
+    tell(progress, PullEvent::Status(format!("{what} {subject}"))).await;
+}
+
+async fn one(
     store: &Arc<Inner>,
     reference: &Reference,
     platform: &Platform,
@@ -113,12 +157,6 @@ pub(crate) async fn pull(
     drop(lease);
     let image = images::by_id(store, &id)?;
     tell(progress, PullEvent::Digest(digest.clone())).await;
-    let what = if newer {
-        "Downloaded newer image for"
-    } else {
-        "Image is up to date for"
-    };
-    tell(progress, PullEvent::Status(format!("{what} {subject}"))).await;
     Ok(Pulled { image, digest, newer })
 }
 

@@ -90,6 +90,18 @@ impl Store {
         pull::pull(&self.inner, reference, platform, credentials, &progress).await
     }
 
+    /// Pulls every tag that a repository has for a platform, in the registry's order; the tag of `repository` is not
+    /// looked at. The first that fails ends it; those before it stay.
+    pub async fn pull_all(
+        &self,
+        repository: &Reference,
+        platform: &Platform,
+        credentials: Option<&Credentials>,
+        progress: mpsc::Sender<PullEvent>,
+    ) -> Result<Vec<Pulled>, StoreError> {
+        pull::pull_all(&self.inner, repository, platform, credentials, &progress).await
+    }
+
     /// Asks a registry, by its address as a person writes it, whether it takes these credentials.
     pub async fn log_in(&self, server: &str, credentials: &Credentials) -> Result<(), StoreError> {
         let transport = self.inner.transport().await?;

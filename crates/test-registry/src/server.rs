@@ -73,6 +73,10 @@ pub struct Faults {
     pub forget_uploads: usize,
     /// Manifests that are put are said to have another digest.
     pub other_digest: bool,
+    /// Tags come in pages of so many; 0 is all at once.
+    pub tags_page: usize,
+    /// What every page of tags says comes next.
+    pub tags_next: Option<String>,
 }
 
 /// A request that was made.
@@ -347,6 +351,9 @@ fn answer(state: &Mutex<State>, address: SocketAddr, request: &hyper::Request<By
         let message = "requested access to the resource is denied";
         return error(StatusCode::FORBIDDEN, "DENIED", message);
     }
+    if let Some(repository) = rest.strip_suffix("/tags/list") {
+        return tags(&state, repository, request.uri().query().unwrap_or_default());
+    }
     if let Some((repository, name)) = rest.split_once("/manifests/") {
         if writes {
             put_manifest(&mut state, repository, name, request)
@@ -412,6 +419,43 @@ fn put_manifest(
         digest = sha256(b"another");
     }
     reply(StatusCode::CREATED, &[("docker-content-digest", &digest)], "")
+}
+
+/// One page of a repository's tags, in their order.
+fn tags(state: &State, repository: &str, query: &str) -> Response<Body> {
+    let prefix = format!("{repository}:");
+    let mut tags: Vec<&str> = state
+        .manifests
+        .keys()
+        .filter_map(|key| key.strip_prefix(&prefix))
+        .filter(|tag| !tag.contains(['@', ':', '/']))
+        .collect();
+    if tags.is_empty() {
+        let message = "repository name not known to registry";
+        return error(StatusCode::NOT_FOUND, "NAME_UNKNOWN", message);
+    }
+    tags.sort_unstable();
+    let last = query.split('&').find_map(|pair| pair.strip_prefix("last="));
+    tags.retain(|tag| last.is_none_or(|last| *tag > last));
+    let page = state.faults.tags_page;
+    let more = page > 0 && tags.len() > page;
+    if more {
+        tags.truncate(page);
+    }
+    let next = format!(
+        "/v2/{repository}/tags/list?last={}",
+        tags.last().copied().unwrap_or_default()
+    );
+    let next = state.faults.tags_next.clone().or_else(|| more.then_some(next));
+    let body = format!("{{\"name\":\"{repository}\",\"tags\":{tags:?}}}");
+    match next {
+        Some(next) => reply(
+            StatusCode::OK,
+            &[("link", &format!("<{next}>; rel=\"next\""))],
+            body,
+        ),
+        None => reply(StatusCode::OK, &[], body),
+    }
 }
 
 fn manifest(state: &State, repository: &str, name: &str) -> Response<Body> {

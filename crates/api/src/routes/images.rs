@@ -68,7 +68,7 @@ pub(super) async fn prune(call: Call) -> Result<Response> {
     ))
 }
 
-/// `POST /images/create`: a pull. An error before the first event is an error of HTTP, a later one is told in
+/// `POST /images/create`: a pull, of all tags where none is named. An error before the first event is an error of HTTP, a later one is told in
 /// the stream.
 pub(super) async fn pull(call: Call) -> Result<Response> {
     let query = &call.query;
@@ -78,15 +78,24 @@ pub(super) async fn pull(call: Call) -> Result<Response> {
     let image = query
         .text("fromImage")
         .ok_or_else(|| ApiError::bad_request("no image to pull was named"))?;
-    let reference = with_tag(image, query.text("tag"));
+    // Clients that want all tags may send a name with a colon and nothing behind it.
+    let image = image.strip_suffix(':').unwrap_or(image);
+    let tag = query.text("tag");
+    let all_tags = tag.is_none() && is_repository(image);
+    let reference = with_tag(image, tag);
     let platform = platform(&call)?;
     let credentials = registries::credentials(&call)?;
     let engine = call.engine;
     let (sender, events) = mpsc::channel(limits::QUEUE);
     let work = async move {
-        let pulled = engine
-            .pull_image(&reference, platform.as_ref(), credentials.as_ref(), sender)
-            .await;
+        let (platform, credentials) = (platform.as_ref(), credentials.as_ref());
+        let pulled = if all_tags {
+            engine
+                .pull_repository(&reference, platform, credentials, sender)
+                .await
+        } else {
+            engine.pull_image(&reference, platform, credentials, sender).await
+        };
         pulled.map(|()| Vec::new()).map_err(ApiError::from)
     };
     told(work, events, |event| Some(progress::pull_line(event))).await
@@ -183,6 +192,12 @@ fn with_tag(name: &str, tag: Option<&str>) -> String {
         Some(tag) => format!("{name}:{tag}"),
         None => name.to_owned(),
     }
+}
+
+/// Whether a name has neither a tag nor a digest.
+fn is_repository(name: &str) -> bool {
+    let last = name.rsplit('/').next().unwrap_or_default();
+    !last.contains([':', '@'])
 }
 
 /// `POST /images/load`. The archive is read as it comes.
@@ -323,6 +338,18 @@ mod tests {
         assert_eq!(with_tag("alpine", Some("3")), "alpine:3");
         assert_eq!(with_tag("alpine", Some("sha256:ab")), "alpine@sha256:ab");
         assert_eq!(with_tag("alpine:3", None), "alpine:3");
+    }
+
+    #[test]
+    fn a_name_without_tag_and_digest_means_all_tags() {
+        for (name, all) in [
+            ("alpine", true),
+            ("localhost:5000/team/app", true),
+            ("localhost:5000/app:1", false),
+            ("app@sha256:ab", false),
+        ] {
+            assert_eq!(is_repository(name), all, "{name}");
+        }
     }
 
     async fn lines(response: Response) -> Vec<Value> {

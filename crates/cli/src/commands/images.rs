@@ -30,9 +30,20 @@ pub(crate) async fn fetch(
 ) -> Result<(), ClientError> {
     let parts = reference::parts(image);
     let tag = parts.digest.or(parts.tag).unwrap_or("latest");
+    fetch_tag(client, image, Some(tag), platform, to).await
+}
+
+/// Pulls the image of a tag or digest, or without one those of all tags.
+async fn fetch_tag(
+    client: &Client,
+    image: &str,
+    tag: Option<&str>,
+    platform: Option<&str>,
+    to: Option<To>,
+) -> Result<(), ClientError> {
     let target = Target::new(&["images", "create"])
-        .with("fromImage", parts.repository)
-        .with("tag", tag)
+        .with("fromImage", reference::parts(image).repository)
+        .with_some("tag", tag)
         .with_some("platform", platform);
     let headers = credentials::headers(image).await;
     let body = client.post_stream(&target, &headers).await?;
@@ -46,16 +57,18 @@ pub(crate) async fn fetch(
 /// `sampan pull`.
 pub(crate) async fn pull(client: &Client, arguments: PullArguments) -> Result<()> {
     let image = &arguments.image;
-    if arguments.all_tags {
-        return Err(Failure::new(
-            "sampan cannot pull all tags of a repository yet: name the tags one by one",
-        ));
-    }
     let parts = reference::parts(image);
+    let to = (!arguments.quiet).then_some(To::Stdout);
+    if arguments.all_tags {
+        if parts.tag.is_some() || parts.digest.is_some() {
+            return Err(Failure::new("tag can't be used with --all-tags/-a"));
+        }
+        fetch_tag(client, image, None, arguments.platform.as_deref(), to).await?;
+        return line(reference::parts(&reference::in_full(image)).repository);
+    }
     if parts.tag.is_none() && parts.digest.is_none() && !arguments.quiet {
         line("Using default tag: latest")?;
     }
-    let to = (!arguments.quiet).then_some(To::Stdout);
     fetch(client, image, arguments.platform.as_deref(), to).await?;
     line(&reference::in_full(image))
 }

@@ -5,6 +5,7 @@ use reqwest::{StatusCode, Url};
 use super::Step;
 use super::content::Content;
 use super::session::{Access, Refusal, RequestError, Session};
+use super::tags;
 use super::transport::{Transport, is_loopback_host};
 use super::upload::{Upload, has_blob};
 use crate::config::{Credentials, StoreConfig};
@@ -98,25 +99,51 @@ impl<'a> Client<'a> {
             (None, tag) => format!("manifests/{}", tag.unwrap_or("latest")),
         };
         let mut first_error = None;
-        let last = self.sessions.len().saturating_sub(1);
         for (number, session) in self.sessions.iter().enumerate() {
             match self.manifest(session, &path, wanted).await {
                 Ok(fetched) => return Ok((fetched, session)),
                 Err(error) => {
-                    let worth_telling = self.explain(error);
-                    tracing::debug!(error = %worth_telling.0, "a host does not serve {}", self.reference);
-                    // The registry itself has the last word; of its plain and TLS sides, the one that spoke.
-                    let keep = worth_telling.1 || (first_error.is_none() && number + 1 >= last);
-                    if keep {
-                        first_error = Some(worth_telling.0);
-                    }
-                    if worth_telling.1 && number + 2 > last {
+                    if self.has_last_word(number, error, &mut first_error) {
                         break;
                     }
                 }
             }
         }
         Err(first_error.unwrap_or_else(|| StoreError::ManifestUnknown(self.reference.familiar())))
+    }
+
+    /// The tags of the repository.
+    pub(crate) async fn tags(&self) -> Result<Vec<String>, StoreError> {
+        let mut first_error = None;
+        for (number, session) in self.sessions.iter().enumerate() {
+            match tags::list(session, self.config.limits.manifest).await {
+                Ok(tags) => return Ok(tags),
+                Err(error) => {
+                    if self.has_last_word(number, error, &mut first_error) {
+                        break;
+                    }
+                }
+            }
+        }
+        Err(first_error.unwrap_or_else(|| StoreError::ManifestUnknown(self.reference.familiar())))
+    }
+
+    /// Whether the error of the host of this number is the one to tell, so that no other is asked. What is kept to be
+    /// told is in `first_error`.
+    fn has_last_word(
+        &self,
+        number: usize,
+        error: RequestError,
+        first_error: &mut Option<StoreError>,
+    ) -> bool {
+        let last = self.sessions.len().saturating_sub(1);
+        let (error, spoke) = self.explain(error);
+        tracing::debug!(%error, "a host does not serve {}", self.reference);
+        // The registry itself has the last word; of its plain and TLS sides, the one that spoke.
+        if spoke || (first_error.is_none() && number + 1 >= last) {
+            *first_error = Some(error);
+        }
+        spoke && number + 2 > last
     }
 
     /// A manifest of the same repository by its digest.

@@ -6,6 +6,7 @@
 //! client    which hosts to ask in which order, errors in Docker's words
 //! session   one host: requests, authentication, redirects, retries
 //! challenge WWW-Authenticate
+//! tags      what a repository has
 //! blob      downloads that go on where they broke off
 //! upload    blobs and manifests that a registry is given
 //! content   what is sent with a request, and whether it gets anywhere
@@ -20,6 +21,7 @@ mod client;
 mod content;
 mod processor;
 mod session;
+mod tags;
 mod transport;
 mod upload;
 
