@@ -2,8 +2,11 @@
 //! and those that the user makes. A network is a bridge in each machine that has a container on it; containers of
 //! different machines do not reach each other.
 
+mod attach;
+mod connect;
 mod endpoints;
 mod ipam;
+mod tables;
 mod view;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -17,7 +20,8 @@ use bollard_stubs::models::{
 use protocol::Request;
 use serde::{Deserialize, Serialize};
 
-pub(crate) use endpoints::{Active, Endpoint, Wiring, resolve as resolve_endpoints};
+pub(crate) use attach::{Active, Wiring};
+pub(crate) use endpoints::{Endpoint, resolve as resolve_endpoints};
 pub(crate) use ipam::Pool;
 pub(crate) use view::settings;
 
