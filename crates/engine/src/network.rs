@@ -6,6 +6,7 @@ mod attach;
 mod connect;
 mod endpoints;
 mod ipam;
+mod rate;
 mod tables;
 mod view;
 
@@ -23,6 +24,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) use attach::{Active, Wiring};
 pub(crate) use endpoints::{Endpoint, resolve as resolve_endpoints};
 pub(crate) use ipam::Pool;
+pub(crate) use rate::check as check_rate;
 pub(crate) use view::settings;
 
 use crate::container::until_time;
@@ -424,7 +426,10 @@ impl Inner {
                 )));
             }
             Some(driver @ ("macvlan" | "ipvlan" | "overlay")) => {
-                return Err(EngineError::Unsupported(format!("{driver} networks (--driver)")));
+                return Err(EngineError::Unsupported(format!(
+                    "networks of the driver {driver} (there are networks of the driver bridge, the default, and the networks \
+                     host and none)"
+                )));
             }
             Some(driver) => {
                 return Err(EngineError::NotFound(format!("plugin \"{driver}\" not found")));

@@ -7,7 +7,7 @@ use protocol::{Attachment, Bridge, Network};
 
 use super::endpoints::{Endpoint, Mode, refuse};
 use super::tables::names_of;
-use super::{Driver, NetworkRecord};
+use super::{Driver, NetworkRecord, rate};
 use crate::container::Container;
 use crate::engine::Inner;
 use crate::error::{EngineError, Result};
@@ -35,6 +35,8 @@ pub(crate) struct Wiring {
     pub(crate) hosts: Vec<(IpAddr, Vec<String>)>,
     /// Whether 127.0.0.11 answers.
     pub(crate) resolver: bool,
+    /// What `host-gateway` stands for in `--add-host`: the gateway of the default network, as in Docker.
+    pub(crate) host_gateway: Vec<IpAddr>,
 }
 
 impl Inner {
@@ -55,6 +57,13 @@ impl Inner {
             network: Network::Machine,
             hosts: Vec::new(),
             resolver: false,
+            host_gateway: self
+                .networks
+                .find("bridge")?
+                .pools
+                .iter()
+                .map(|pool| pool.gateway)
+                .collect(),
         };
         match Mode::of(record.host_config.network_mode.as_deref()) {
             Mode::Container(other) => {
@@ -151,6 +160,7 @@ impl Inner {
         endpoint: &Endpoint,
         network: &NetworkRecord,
     ) -> Result<Attachment> {
+        let rate = rate::of(&record.config)?;
         let mut active = Active {
             id: names::new_id()?,
             interface: container.free_interface(),
@@ -229,6 +239,7 @@ impl Inner {
             addresses: [active.v4, active.v6].into_iter().flatten().map(prefix).collect(),
             gateways: active.gateways.clone(),
             priority: route_priority(endpoint.priority, &active.interface),
+            rate,
         };
         container.set_active(&network.id, Some(active));
         // It may have been removed since it was found; from here on it is not.

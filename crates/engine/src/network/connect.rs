@@ -4,10 +4,9 @@
 use bollard_stubs::models::{NetworkConnectRequest, NetworkDisconnectRequest};
 use protocol::Request;
 
-use super::attach::Active;
 use super::endpoints::{Endpoint, Mode, endpoint};
 use super::{Driver, NetworkRecord};
-use crate::container::Container;
+use crate::container::{Container, resolv_conf};
 use crate::engine::Inner;
 use crate::error::{EngineError, Result};
 
@@ -84,6 +83,7 @@ impl Inner {
                     container: container.id.clone(),
                     attachment: Box::new(attachment),
                     tables: self.tables_of(&container, &record),
+                    resolv_conf: Some(resolv_conf(&record.host_config, true)),
                 };
                 guest
                     .request(request)
@@ -126,31 +126,34 @@ impl Inner {
                 "container cannot be disconnected from host network or connected to host network".to_owned(),
             ));
         }
-        self.commit(&container, |record| drop(record.networks.remove(&key)))
-            .await?;
-        let Some(active) = self.release_one(&container, &network) else {
-            return Ok(());
-        };
-        if let Some(guest) = container.guest() {
+        let mut left = record;
+        left.networks.remove(&key);
+        let guest = container.guest();
+        if let (Some(guest), Some(active)) = (&guest, container.active_on(&network.id)) {
             let request = Request::Disconnect {
                 container: container.id.clone(),
                 host_interface: active.host_interface,
-                tables: Some(
-                    self.tables_of(&container, &container.record())
-                        .unwrap_or_default(),
-                ),
+                tables: Some(self.tables_of(&container, &left).unwrap_or_default()),
             };
             guest
                 .request(request)
                 .await
                 .map_err(|error| container.request_error(error))?;
-            self.tell_names(&network.id, &guest);
         }
-        Ok(())
+        // Nobody else gets the address while an interface still has it.
+        self.release_one(&container, &network);
+        if let Some(guest) = &guest {
+            self.tell_names(&network.id, guest);
+        }
+        self.commit(&container, |record| drop(record.networks.remove(&key)))
+            .await
     }
 
-    fn release_one(&self, container: &Container, network: &NetworkRecord) -> Option<Active> {
-        let active = container.set_active(&network.id, None)?;
+    /// Gives back what a container had on a network, if it had anything there.
+    fn release_one(&self, container: &Container, network: &NetworkRecord) {
+        let Some(active) = container.set_active(&network.id, None) else {
+            return;
+        };
         for address in [active.v4, active.v6].into_iter().flatten() {
             self.networks.release(&network.id, address);
         }
@@ -159,6 +162,5 @@ impl Inner {
             "disconnect",
             [("container".to_owned(), container.id.clone())],
         );
-        Some(active)
     }
 }
