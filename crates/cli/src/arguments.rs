@@ -4,6 +4,7 @@ mod container;
 mod files;
 mod groups;
 mod image;
+mod limits;
 mod machine;
 mod network;
 mod normalize;
@@ -293,8 +294,8 @@ mod tests {
     #[test]
     fn values_that_look_like_flags_belong_to_their_flag() {
         let run = run("sampan run --memory-swap -1 --pids-limit -1 alpine");
-        assert_eq!(run.container.memory_swap.as_deref(), Some("-1"));
-        assert_eq!(run.container.pids_limit, Some(-1));
+        assert_eq!(run.container.limits.memory_swap.as_deref(), Some("-1"));
+        assert_eq!(run.container.limits.pids_limit, Some(-1));
     }
 
     #[test]

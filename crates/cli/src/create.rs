@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::arguments::ContainerFlags;
 use crate::values::{pairs, split};
-use crate::{mounts, networks, values};
+use crate::{devices, mounts, networks, values};
 
 type Result<T> = std::result::Result<T, String>;
 
@@ -62,6 +62,13 @@ pub(crate) fn request(
         labels.extend(values::labels(file)?);
     }
     labels.extend(flags.label.iter().cloned());
+    // The engine knows it by this label, which every client can set.
+    labels.extend(
+        flags
+            .network_rate
+            .iter()
+            .map(|rate| format!("sampan.network-rate={rate}")),
+    );
     let entrypoint = flags.entrypoint.as_ref().map(|program| vec![program.clone()]);
     let body = ContainerCreateBody {
         image: Some(image.clone()),
@@ -110,7 +117,7 @@ fn refuse_what_is_not_there(flags: &ContainerFlags) -> Result<()> {
 }
 
 fn host_config(flags: &ContainerFlags, console: Option<(u16, u16)>) -> Result<HostConfig> {
-    let restart_policy = flags.restart.as_deref().map(restart).transpose()?;
+    let restart_policy = flags.limits.restart.as_deref().map(restart).transpose()?;
     if flags.rm
         && restart_policy
             .as_ref()
@@ -121,8 +128,8 @@ fn host_config(flags: &ContainerFlags, console: Option<(u16, u16)>) -> Result<Ho
     let size = |text: &Option<String>, flag: &str| bounded(text.as_deref(), flag, values::bytes);
     let (security_opt, unmasked) = security(&flags.security_opt)?;
     let tmpfs: HashMap<String, String> = flags.tmpfs.iter().map(|text| split(text, ':')).collect();
-    let nano_cpus = bounded(flags.cpus.as_deref(), "--cpus", values::nano_cpus)?;
-    if nano_cpus.is_some() && (flags.cpu_period.is_some() || flags.cpu_quota.is_some()) {
+    let nano_cpus = bounded(flags.limits.cpus.as_deref(), "--cpus", values::nano_cpus)?;
+    if nano_cpus.is_some() && (flags.limits.cpu_period.is_some() || flags.limits.cpu_quota.is_some()) {
         return Err(
             "conflicting options: cannot specify both --cpus and --cpu-period or --cpu-quota".to_owned(),
         );
@@ -134,7 +141,7 @@ fn host_config(flags: &ContainerFlags, console: Option<(u16, u16)>) -> Result<Ho
         mounts: each(&flags.mount, mounts::mount)?,
         volumes_from: some(&flags.volumes_from),
         volume_driver: flags.volume_driver.clone(),
-        blkio_weight: flags.blkio_weight,
+        blkio_weight: flags.limits.blkio_weight,
         blkio_device_read_bps: each(&flags.device_read_bps, values::device_bytes)?,
         blkio_device_write_bps: each(&flags.device_write_bps, values::device_bytes)?,
         blkio_device_read_iops: each(&flags.device_read_iops, values::device_operations)?,
@@ -147,7 +154,7 @@ fn host_config(flags: &ContainerFlags, console: Option<(u16, u16)>) -> Result<Ho
             .as_deref()
             .map(|mode| {
                 mode.parse()
-                    .map_err(|_| format!("invalid cgroup namespace mode: {mode}"))
+                    .map_err(|_| "--cgroupns: invalid CGROUP mode".to_owned())
             })
             .transpose()?,
         console_size: console
@@ -157,14 +164,15 @@ fn host_config(flags: &ContainerFlags, console: Option<(u16, u16)>) -> Result<Ho
             .cidfile
             .as_ref()
             .map(|path| path.to_string_lossy().into_owned()),
-        cpu_period: flags.cpu_period,
-        cpu_quota: flags.cpu_quota,
-        cpu_shares: flags.cpu_shares,
-        cpuset_cpus: flags.cpuset_cpus.clone(),
-        cpuset_mems: flags.cpuset_mems.clone(),
+        cpu_period: flags.limits.cpu_period,
+        cpu_quota: flags.limits.cpu_quota,
+        cpu_shares: flags.limits.cpu_shares,
+        cpuset_cpus: flags.limits.cpuset_cpus.clone(),
+        cpuset_mems: flags.limits.cpuset_mems.clone(),
         nano_cpus,
         devices: each(&flags.device, values::device)?,
-        device_cgroup_rules: some(&flags.device_cgroup_rule),
+        device_cgroup_rules: each(&flags.device_cgroup_rule, devices::cgroup_rule)?,
+        device_requests: each(&flags.gpus, devices::gpus)?,
         dns: some(&flags.dns),
         dns_options: some(&flags.dns_option),
         dns_search: some(&flags.dns_search),
@@ -182,10 +190,10 @@ fn host_config(flags: &ContainerFlags, console: Option<(u16, u16)>) -> Result<Ho
             typ: Some(flags.log_driver.clone().unwrap_or_default()),
             config: Some(pairs(&flags.log_opt)),
         }),
-        memory: size(&flags.memory, "-m, --memory")?,
-        memory_reservation: size(&flags.memory_reservation, "--memory-reservation")?,
+        memory: size(&flags.limits.memory, "-m, --memory")?,
+        memory_reservation: size(&flags.limits.memory_reservation, "--memory-reservation")?,
         memory_swap: bounded(
-            flags.memory_swap.as_deref(),
+            flags.limits.memory_swap.as_deref(),
             "--memory-swap",
             values::bytes_or_unlimited,
         )?,
@@ -195,7 +203,7 @@ fn host_config(flags: &ContainerFlags, console: Option<(u16, u16)>) -> Result<Ho
         oom_kill_disable: flags.oom_kill_disable.then_some(true),
         oom_score_adj: flags.oom_score_adj,
         pid_mode: flags.pid.clone(),
-        pids_limit: flags.pids_limit,
+        pids_limit: flags.limits.pids_limit,
         privileged: Some(flags.privileged),
         readonly_rootfs: Some(flags.read_only),
         restart_policy,
@@ -492,6 +500,29 @@ mod tests {
         assert_eq!(
             built("-m 3x alpine").unwrap_err(),
             "invalid argument \"3x\" for \"-m, --memory\" flag: invalid suffix: 'x'"
+        );
+    }
+
+    #[test]
+    fn a_network_rate_is_a_label_that_wins_over_the_same_one_given() {
+        let body = body("--label sampan.network-rate=1mbit --network-rate 10mbit --label a=b alpine");
+        assert_eq!(
+            body["Labels"],
+            json!({ "a": "b", "sampan.network-rate": "10mbit" })
+        );
+    }
+
+    #[test]
+    fn devices_can_be_asked_for_by_number_and_by_what_they_can_do() {
+        let body = body("--gpus all alpine");
+        assert_eq!(
+            body["HostConfig"]["DeviceRequests"],
+            json!([{ "Driver": "", "Count": -1, "Capabilities": [["gpu"]] }])
+        );
+        assert!(built("--device-cgroup-rule x alpine").is_err());
+        assert_eq!(
+            built("--cgroupns mine alpine").unwrap_err(),
+            "--cgroupns: invalid CGROUP mode"
         );
     }
 

@@ -10,6 +10,7 @@ mod commands;
 mod create;
 mod credentials;
 mod detach;
+mod devices;
 mod failure;
 mod format;
 mod mounts;

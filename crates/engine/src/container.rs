@@ -3,6 +3,7 @@
 mod attach;
 mod capabilities;
 mod create;
+mod devices;
 mod exec;
 mod files;
 mod health;
@@ -39,6 +40,7 @@ pub(crate) use exec::Execs;
 pub use files::FileStream;
 pub(crate) use mounts::{LOCAL, Wanted};
 pub(crate) use remove::until_time;
+pub(crate) use spec::resolv_conf;
 
 use crate::error::{EngineError, Result};
 use crate::lock::LockExt;

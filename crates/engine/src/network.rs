@@ -2,8 +2,12 @@
 //! and those that the user makes. A network is a bridge in each machine that has a container on it; containers of
 //! different machines do not reach each other.
 
+mod attach;
+mod connect;
 mod endpoints;
 mod ipam;
+mod rate;
+mod tables;
 mod view;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -17,8 +21,10 @@ use bollard_stubs::models::{
 use protocol::Request;
 use serde::{Deserialize, Serialize};
 
-pub(crate) use endpoints::{Active, Endpoint, Wiring, resolve as resolve_endpoints};
+pub(crate) use attach::{Active, Wiring};
+pub(crate) use endpoints::{Endpoint, resolve as resolve_endpoints};
 pub(crate) use ipam::Pool;
+pub(crate) use rate::check as check_rate;
 pub(crate) use view::settings;
 
 use crate::container::until_time;
@@ -420,7 +426,10 @@ impl Inner {
                 )));
             }
             Some(driver @ ("macvlan" | "ipvlan" | "overlay")) => {
-                return Err(EngineError::Unsupported(format!("{driver} networks (--driver)")));
+                return Err(EngineError::Unsupported(format!(
+                    "networks of the driver {driver} (there are networks of the driver bridge, the default, and the networks \
+                     host and none)"
+                )));
             }
             Some(driver) => {
                 return Err(EngineError::NotFound(format!("plugin \"{driver}\" not found")));

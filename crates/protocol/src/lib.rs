@@ -27,8 +27,8 @@ pub use message::{
     Event, ExitStatus, Failure, FailureKind, FromGuest, FromHost, Hello, Reply, Request, Welcome,
 };
 pub use spec::{
-    Attachment, Bridge, ContainerSpec, Device, DeviceLimit, LayerExtent, Limits, Mount, Namespace, Network,
-    Process, Rlimit, SeccompProgram, Stdio, WindowSize,
+    Attachment, Bridge, ContainerSpec, Device, DeviceKind, DeviceLimit, DeviceRule, LayerExtent, Limits,
+    Mount, Namespace, Network, Process, Rlimit, SeccompProgram, Stdio, WindowSize,
 };
 pub use token::{MalformedToken, Token};
 pub use usage::{BlockUsage, InterfaceUsage, ProcessInfo, Usage};

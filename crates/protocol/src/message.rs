@@ -108,11 +108,14 @@ pub enum Request {
         table: String,
         names: Vec<(String, Vec<IpAddr>)>,
     },
-    /// Puts a running container on a network. `tables` are those of its resolver from now on.
+    /// Puts a running container on a network. `tables` are those of its resolver from now on, which is made if it has
+    /// none yet; then `resolv_conf` is its /etc/resolv.conf, unless somebody has changed that.
     Connect {
         container: String,
         attachment: Box<Attachment>,
         tables: Option<Vec<String>>,
+        #[serde(default)]
+        resolv_conf: Option<String>,
     },
     /// Takes a running container off a network, by the guest's end of its interface.
     Disconnect {

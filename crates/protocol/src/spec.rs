@@ -31,6 +31,9 @@ pub struct ContainerSpec {
     pub shm_bytes: u64,
     /// Device nodes beyond the standard null, zero, full, random, urandom, tty, console and ptmx.
     pub devices: Vec<Device>,
+    /// Devices that may be used, and made, beyond those that have nodes.
+    #[serde(default)]
+    pub device_rules: Vec<DeviceRule>,
     /// Whether every device of the machine is there and can be used, and /sys can be written.
     #[serde(default)]
     pub privileged: bool,
@@ -52,6 +55,9 @@ pub struct ContainerSpec {
     /// The UTS namespace.
     #[serde(default)]
     pub uts: Namespace,
+    /// The cgroup namespace: its own or the machine's.
+    #[serde(default)]
+    pub cgroup: Namespace,
 }
 
 /// Whose namespace of one kind a container lives in.
@@ -110,6 +116,9 @@ pub struct Attachment {
     pub gateways: Vec<IpAddr>,
     /// Of several default routes that of the lowest number counts.
     pub priority: u32,
+    /// What the container may send on this network, and as much again receive, in bytes each second.
+    #[serde(default)]
+    pub rate: Option<u32>,
 }
 
 /// The bridge of a network in the guest.
@@ -222,6 +231,26 @@ pub struct Device {
     pub target: String,
     /// Some of `rwm`.
     pub access: String,
+}
+
+/// Devices by their numbers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceRule {
+    pub kind: DeviceKind,
+    /// `None` is every number.
+    pub major: Option<u32>,
+    pub minor: Option<u32>,
+    /// Some of `rwm`.
+    pub access: String,
+}
+
+/// The kinds of device that a [`DeviceRule`] is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeviceKind {
+    Block,
+    Character,
+    Both,
 }
 
 /// A resource limit by its name without `RLIMIT_`, in lower case (`nofile`); `None` is unlimited.

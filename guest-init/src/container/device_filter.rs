@@ -44,8 +44,8 @@ impl Rule {
         vec![all(Kind::Character), all(Kind::Block)]
     }
 
-    /// A rule for one device. `access` is some of `rwm`.
-    pub(crate) fn for_device(kind: Kind, major: u32, minor: u32, access: &str) -> Self {
+    /// A rule for devices of these numbers, where `None` is every one. `access` is some of `rwm`.
+    pub(crate) fn new(kind: Kind, major: Option<u32>, minor: Option<u32>, access: &str) -> Self {
         let bits = access.chars().fold(0, |bits, letter| {
             bits | match letter {
                 'm' => MKNOD,
@@ -56,8 +56,8 @@ impl Rule {
         });
         Self {
             kind,
-            major: Some(major),
-            minor: Some(minor),
+            major,
+            minor,
             access: bits,
         }
     }
@@ -196,8 +196,15 @@ mod tests {
     }
 
     #[test]
+    fn a_rule_without_a_number_is_about_every_one() {
+        let code = program(&[Rule::new(Kind::Character, Some(42), None, "rwm")]);
+        assert_eq!(decide(&code, Kind::Character, ALL, 42, 7), 1);
+        assert_eq!(decide(&code, Kind::Character, ALL, 43, 7), 0);
+    }
+
+    #[test]
     fn a_rule_gives_the_access_that_it_names_and_no_more() {
-        let code = program(&[Rule::for_device(Kind::Block, 8, 1, "r")]);
+        let code = program(&[Rule::new(Kind::Block, Some(8), Some(1), "r")]);
         assert_eq!(decide(&code, Kind::Block, READ, 8, 1), 1);
         assert_eq!(decide(&code, Kind::Block, WRITE, 8, 1), 0);
         assert_eq!(decide(&code, Kind::Block, READ | WRITE, 8, 1), 0);

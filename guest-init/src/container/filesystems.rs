@@ -40,7 +40,8 @@ pub(super) fn mount_kernel(privileged: bool) -> Outcome<()> {
         &mounting::plain_directory("/sys")?,
         "/sys",
     )?;
-    // In the container's cgroup namespace by now, so this shows its own cgroup as the root.
+    // Shows the cgroup that is the root of the cgroup namespace: by now that is the container's, unless it shares the
+    // machine's.
     put(
         &create("cgroup2", &[], sealed)?,
         &mounting::plain_directory("/sys/fs/cgroup")?,

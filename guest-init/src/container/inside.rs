@@ -37,7 +37,9 @@ pub(crate) struct Parts<'a> {
 
 /// Builds the container around this process.
 pub(crate) fn build(spec: &ContainerSpec, parts: &Parts<'_>) -> Outcome<()> {
-    process::unshare(libc::CLONE_NEWCGROUP).context(|| "cgroup namespace".to_owned())?;
+    if spec.cgroup == Namespace::Own {
+        process::unshare(libc::CLONE_NEWCGROUP).context(|| "cgroup namespace".to_owned())?;
+    }
     let keyring =
         CString::new(format!("_ses.{}", spec.id)).map_err(|_| invalid("a NUL in the container's ID"))?;
     // A kernel without keyrings has no keys to hide.

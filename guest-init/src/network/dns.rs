@@ -6,8 +6,10 @@ use std::net::IpAddr;
 const HEADER: usize = 12;
 /// The longest name, its length bytes included (RFC 1035, section 2.3.4).
 const LONGEST_NAME: usize = 255;
-/// The most bytes of an answer over UDP that every client takes.
-const LONGEST_ANSWER: usize = 512;
+/// The most bytes of an answer in a datagram that every client takes.
+pub(super) const LONGEST_DATAGRAM: usize = 512;
+/// The most bytes of an answer over a connection (section 4.2.2).
+pub(super) const LONGEST_MESSAGE: usize = 65535;
 /// Seconds that an answer may be kept, as Docker's resolver says.
 const TTL: u32 = 600;
 
@@ -17,6 +19,8 @@ const TYPE_PTR: u16 = 12;
 const TYPE_AAAA: u16 = 28;
 /// The flags QR and RA; the client's RD and its operation come on top.
 const RESPONSE: u16 = 0x8080;
+/// The flag TC: there is more, over a connection.
+const TRUNCATED: u16 = 0x0200;
 const RECURSION_DESIRED: u16 = 0x0100;
 const OPERATION: u16 = 0x7800;
 
@@ -133,7 +137,7 @@ fn reversed(name: &str) -> Option<IpAddr> {
 impl Question<'_> {
     fn head(&self, code: Code, answers: usize) -> Vec<u8> {
         let flags = RESPONSE | (self.flags & (RECURSION_DESIRED | OPERATION)) | code as u16;
-        let mut bytes = Vec::with_capacity(LONGEST_ANSWER);
+        let mut bytes = Vec::with_capacity(LONGEST_DATAGRAM);
         for number in [self.id, flags, 1, u16::try_from(answers).unwrap_or(0), 0, 0] {
             bytes.extend(number.to_be_bytes());
         }
@@ -151,11 +155,9 @@ impl Question<'_> {
         self.head(code, 0)
     }
 
-    /// As many of these addresses as fit.
-    pub(super) fn addresses(&self, addresses: &[IpAddr]) -> Vec<u8> {
-        let room = LONGEST_ANSWER
-            .saturating_sub(HEADER)
-            .saturating_sub(self.bytes.len());
+    /// As many of these addresses as fit into so many bytes. An answer that leaves some out says so.
+    pub(super) fn addresses(&self, addresses: &[IpAddr], longest: usize) -> Vec<u8> {
+        let room = longest.saturating_sub(HEADER).saturating_sub(self.bytes.len());
         let length = |address: &IpAddr| if address.is_ipv4() { 16 } else { 28 };
         let fitting = addresses
             .iter()
@@ -165,6 +167,11 @@ impl Question<'_> {
             })
             .count();
         let mut bytes = self.head(Code::Done, fitting);
+        if fitting < addresses.len()
+            && let Some(flags) = bytes.get_mut(2)
+        {
+            *flags |= TRUNCATED.to_be_bytes()[0];
+        }
         for address in addresses.iter().take(fitting) {
             match address {
                 IpAddr::V4(address) => record(&mut bytes, TYPE_A, &address.octets()),
@@ -228,7 +235,7 @@ mod tests {
         let question = question(&bytes).unwrap();
         let name = "db.net".to_owned();
         assert_eq!(question.wanted, Wanted::Addresses { name, v6: false });
-        let answer = question.addresses(&["172.18.0.2".parse().unwrap()]);
+        let answer = question.addresses(&["172.18.0.2".parse().unwrap()], LONGEST_DATAGRAM);
         assert_eq!(answer[..8], [0xab, 0xcd, 0x81, 0x80, 0, 1, 0, 1]);
         assert!(answer.ends_with(&[0, 4, 172, 18, 0, 2]));
     }
@@ -255,11 +262,14 @@ mod tests {
     }
 
     #[test]
-    fn more_addresses_than_a_datagram_holds_are_left_out() {
+    fn more_addresses_than_a_datagram_holds_are_for_a_connection() {
         let bytes = query("many", TYPE_A);
         let addresses: Vec<IpAddr> = (0..200u8).map(|last| IpAddr::from([10, 0, 0, last])).collect();
-        let answer = question(&bytes).unwrap().addresses(&addresses);
-        assert!(answer.len() <= LONGEST_ANSWER && answer[7] > 20);
+        let question = question(&bytes).unwrap();
+        let answer = question.addresses(&addresses, LONGEST_DATAGRAM);
+        assert!(answer.len() <= LONGEST_DATAGRAM && answer[7] > 20 && answer[2] & 2 != 0);
+        let answer = question.addresses(&addresses, LONGEST_MESSAGE);
+        assert!(answer[7] == 200 && answer[2] & 2 == 0);
     }
 
     proptest! {

@@ -7,6 +7,7 @@ use protocol::{Attachment, Bridge};
 use rustix::io::Errno;
 
 use super::netlink::{Netlink, Peer};
+use super::rate::Bucket;
 use crate::failure::{Context, Outcome, invalid};
 
 /// The kernel's limit on the length of an interface's name, its end included (linux/if.h, IFNAMSIZ).
@@ -51,8 +52,13 @@ pub(crate) fn join(sockets: &mut Joined, namespace: impl AsFd, attachment: &Atta
 
 fn configure(sockets: &mut Joined, attachment: &Attachment) -> Result<(), Errno> {
     let outer = sockets.guest.index(&attachment.host_interface)?;
-    sockets.guest.set_up(outer)?;
     let index = sockets.container.index(&attachment.interface)?;
+    if let Some(rate) = attachment.rate {
+        let bucket = Bucket::new(rate, attachment.bridge.mtu);
+        sockets.guest.hold_to(outer, bucket)?;
+        sockets.container.hold_to(index, bucket)?;
+    }
+    sockets.guest.set_up(outer)?;
     for (address, prefix) in &attachment.addresses {
         sockets.container.add_address(index, *address, *prefix)?;
     }
@@ -147,6 +153,7 @@ mod tests {
             addresses: vec![(address("172.30.0.2"), 16), (address("fd00:7::2"), 64)],
             gateways: vec![address("172.30.0.1")],
             priority: 0,
+            rate: None,
         }
     }
 

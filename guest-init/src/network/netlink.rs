@@ -11,11 +11,11 @@ use super::attributes::{Message, messages};
 
 // linux/netlink.h
 const NLMSG_ERROR: u16 = 2;
-const NLM_F_REQUEST: u16 = 1;
-const NLM_F_ACK: u16 = 4;
+pub(super) const NLM_F_REQUEST: u16 = 1;
+pub(super) const NLM_F_ACK: u16 = 4;
 const NLM_F_EXCL: u16 = 0x200;
-const NLM_F_CREATE: u16 = 0x400;
-const NLM_F_REPLACE: u16 = 0x100;
+pub(super) const NLM_F_CREATE: u16 = 0x400;
+pub(super) const NLM_F_REPLACE: u16 = 0x100;
 // linux/rtnetlink.h
 const RTM_NEWLINK: u16 = 16;
 const RTM_DELLINK: u16 = 17;
@@ -81,7 +81,7 @@ impl Netlink {
     }
 
     /// Sends a request and waits for its end. Returns the last answer before that.
-    fn request(&mut self, message: Message) -> Result<Vec<u8>, Errno> {
+    pub(super) fn request(&mut self, message: Message) -> Result<Vec<u8>, Errno> {
         self.sequence = self.sequence.wrapping_add(1);
         let bytes = message.finish(self.sequence);
         retry_on_intr(|| send(&self.socket, &bytes, SendFlags::empty()))?;

@@ -1,6 +1,6 @@
 //! The resolver's port: programs ask 127.0.0.11 at port 53, and the resolver listens on another, so that a container
 //! can have a name server of its own on port 53. BPF programs on the container's cgroup swap the two where a socket
-//! connects, sends and receives (linux/bpf.h, BPF_CGROUP_INET4_CONNECT, BPF_CGROUP_UDP4_SENDMSG and
+//! connects (over TCP as over UDP), sends and receives (linux/bpf.h, BPF_CGROUP_INET4_CONNECT, BPF_CGROUP_UDP4_SENDMSG and
 //! BPF_CGROUP_UDP4_RECVMSG, on `struct bpf_sock_addr`).
 
 use std::os::fd::BorrowedFd;

@@ -7,6 +7,7 @@
 
 mod job;
 mod link;
+mod resolv_conf;
 mod serve;
 mod streams;
 mod surroundings;

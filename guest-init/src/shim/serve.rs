@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use protocol::{ContainerSpec, Event, FailureKind, FromGuest, FromHost, Process, Reply, Request, WindowSize};
+use protocol::{
+    Attachment, ContainerSpec, DeviceKind, Event, FailureKind, FromGuest, FromHost, Process, Reply, Request,
+    WindowSize,
+};
 use rustix::buffer::spare_capacity;
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::fs::{FileType, stat};
@@ -11,6 +14,7 @@ use rustix::io::Errno;
 
 use super::Launch;
 use super::job::{Job, Verdict};
+use super::resolv_conf;
 use super::streams::open_streams;
 use super::surroundings::Surroundings;
 use crate::channel::Channel;
@@ -59,6 +63,8 @@ pub(super) struct Shim {
     oom_kills: u64,
     /// Whether children are made in the container's PID namespace.
     entered: bool,
+    /// What its /etc/resolv.conf was at its start.
+    resolv_conf: String,
 }
 
 impl Shim {
@@ -73,7 +79,7 @@ impl Shim {
         // Held beside, because the cgroup itself moves on or is gone when something fails.
         let grave = cgroup.duplicate()?;
         let started = move || -> Outcome<Self> {
-            let own_rules = if spec.devices.is_empty() && !spec.privileged {
+            let own_rules = if spec.devices.is_empty() && spec.device_rules.is_empty() && !spec.privileged {
                 None
             } else {
                 Some(device_filter::load(&device_rules(spec)?)?)
@@ -121,6 +127,12 @@ impl Shim {
                 paused: false,
                 oom_kills: 0,
                 entered: false,
+                resolv_conf: spec
+                    .etc_files
+                    .iter()
+                    .find(|(name, _)| name == resolv_conf::NAME)
+                    .map(|(_, text)| text.clone())
+                    .unwrap_or_default(),
             };
             shim.add(Job::new(None, launch.request, spawned, links))?;
             if let Some(resolver) = shim.surroundings.resolver() {
@@ -367,11 +379,18 @@ impl Shim {
             Request::Resize { exec, size, .. } => self.resize(exec.as_deref(), size).map(Some),
             Request::Pause { paused, .. } => self.pause(id, paused),
             Request::Connect {
-                attachment, tables, ..
-            } => self
-                .surroundings
-                .connect(&attachment, tables)
-                .map(|()| Some(Reply::Done)),
+                attachment,
+                tables,
+                resolv_conf,
+                ..
+            } => {
+                let connected = self.connect(&attachment, tables, resolv_conf);
+                if connected.is_err() {
+                    // The host gives its address to others.
+                    let _ = self.surroundings.disconnect(&attachment.host_interface, None);
+                }
+                connected.map(|()| Some(Reply::Done))
+            }
             Request::Disconnect {
                 host_interface,
                 tables,
@@ -382,6 +401,32 @@ impl Shim {
                 .map(|()| Some(Reply::Done)),
             _ => Err(invalid("this is no request about a running container")),
         }
+    }
+
+    /// Puts the container on one more network. The first one with names comes with a resolver.
+    fn connect(
+        &mut self,
+        attachment: &Attachment,
+        tables: Option<Vec<String>>,
+        resolv_conf: Option<String>,
+    ) -> Outcome<()> {
+        let process = self.running(None)?.child.pid;
+        let cgroup = self.cgroup.directory();
+        let resolver = self.surroundings.connect(&self.id, attachment, tables, cgroup)?;
+        let Some(resolver) = resolver else {
+            return Ok(());
+        };
+        epoll::add(
+            &self.epoll,
+            resolver,
+            EventData::new_u64(RESOLVER),
+            EventFlags::IN,
+        )
+        .context(|| "epoll".to_owned())?;
+        if let Some(after) = resolv_conf {
+            resolv_conf::replace(process, &self.resolv_conf, &after);
+        }
+        Ok(())
     }
 
     /// The running process of an exec, or the container's first one.
@@ -530,7 +575,7 @@ fn quieten(events: Option<BorrowedFd<'_>>) {
     }
 }
 
-/// The rules for the spec's own devices.
+/// The rules of the spec, and for its own devices.
 fn device_rules(spec: &ContainerSpec) -> Outcome<Vec<Rule>> {
     if spec.privileged {
         return Ok(Rule::everything());
@@ -549,7 +594,19 @@ fn device_rules(spec: &ContainerSpec) -> Outcome<Vec<Rule>> {
             rustix::fs::major(status.st_rdev),
             rustix::fs::minor(status.st_rdev),
         );
-        rules.push(Rule::for_device(kind, major, minor, &device.access));
+        rules.push(Rule::new(kind, Some(major), Some(minor), &device.access));
+    }
+    for rule in &spec.device_rules {
+        let kinds: &[Kind] = match rule.kind {
+            DeviceKind::Block => &[Kind::Block],
+            DeviceKind::Character => &[Kind::Character],
+            DeviceKind::Both => &[Kind::Block, Kind::Character],
+        };
+        rules.extend(
+            kinds
+                .iter()
+                .map(|kind| Rule::new(*kind, rule.major, rule.minor, &rule.access)),
+        );
     }
     Ok(rules)
 }

@@ -62,13 +62,7 @@ impl Surroundings {
                     .iter()
                     .try_for_each(|attachment| sandbox.join(attachment))?;
                 if let Some(tables) = tables {
-                    let mut resolver = sandbox.resolver()?;
-                    resolver.look_in(checked(tables.clone())?);
-                    Resolver::redirect(cgroup, resolver.port())?;
-                    // For containers that share this network.
-                    fs::write(port_file(&spec.id), resolver.port().to_string())
-                        .context(|| "the resolver's port".to_owned())?;
-                    prepared.resolver = Some(resolver);
+                    prepared.resolver = Some(resolver_of(&spec.id, &sandbox, tables.clone(), cgroup)?);
                 }
                 prepared.sandbox = Some(sandbox);
             }
@@ -129,16 +123,28 @@ impl Surroundings {
     }
 
     /// Answers what was asked of the resolver.
-    pub(super) fn answer(&self) {
-        if let Some(resolver) = &self.resolver {
+    pub(super) fn answer(&mut self) {
+        if let Some(resolver) = &mut self.resolver {
             resolver.answer();
         }
     }
 
-    /// Puts the running container on one more network.
-    pub(super) fn connect(&mut self, attachment: &Attachment, tables: Option<Vec<String>>) -> Outcome<()> {
-        self.own_network()?.join(attachment)?;
-        self.look_in(tables)
+    /// Puts the running container on one more network. Returns the resolver that it has since then, if it had none.
+    pub(super) fn connect(
+        &mut self,
+        id: &str,
+        attachment: &Attachment,
+        tables: Option<Vec<String>>,
+        cgroup: BorrowedFd<'_>,
+    ) -> Outcome<Option<&Resolver>> {
+        let sandbox = self.own_network()?;
+        sandbox.join(attachment)?;
+        let (None, Some(tables)) = (&self.resolver, &tables) else {
+            return self.look_in(tables).map(|()| None);
+        };
+        let sandbox = self.own_network()?;
+        let resolver = resolver_of(id, sandbox, tables.clone(), cgroup)?;
+        Ok(Some(self.resolver.insert(resolver)))
     }
 
     /// Takes the running container off a network.
@@ -173,6 +179,21 @@ impl Surroundings {
             let _ = fs::remove_file(port_file(id));
         }
     }
+}
+
+/// Makes a container's resolver.
+fn resolver_of(
+    id: &str,
+    sandbox: &Sandbox,
+    tables: Vec<String>,
+    cgroup: BorrowedFd<'_>,
+) -> Outcome<Resolver> {
+    let mut resolver = sandbox.resolver()?;
+    resolver.look_in(checked(tables)?);
+    Resolver::redirect(cgroup, resolver.port())?;
+    // For containers that share this network.
+    fs::write(port_file(id), resolver.port().to_string()).context(|| "the resolver's port".to_owned())?;
+    Ok(resolver)
 }
 
 fn checked(tables: Vec<String>) -> Outcome<Vec<String>> {

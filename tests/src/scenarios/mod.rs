@@ -6,12 +6,15 @@ mod bad_registry;
 mod clients;
 mod crash;
 mod exec;
+mod faults;
 mod files;
 mod first_run;
+mod hostile_clients;
 mod hostile_images;
 mod isolation;
 mod lifecycle;
 mod limits;
+mod load;
 mod login;
 mod logs;
 mod networks;
@@ -65,8 +68,11 @@ pub fn all(shared: &Shared) -> Vec<Trial> {
         bad_host::ALL,
         bad_registry::ALL,
         crash::ALL,
+        faults::ALL,
         first_run::ALL,
+        hostile_clients::ALL,
         hostile_images::ALL,
+        load::ALL,
         login::ALL,
         policies::ALL,
         push::ALL,

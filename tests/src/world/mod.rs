@@ -1,6 +1,8 @@
 //! What a scenario stands in: a home folder of its own, a registry, a service, and the `sampan` program.
 
 mod apart;
+mod api;
+mod census;
 mod docker;
 mod kind;
 mod output;
@@ -189,6 +191,11 @@ impl World {
                 .unwrap_or_default();
             assert!(left.is_empty(), "{left:?} was left behind");
         }
+    }
+
+    /// Sends a signal to one of the world's own processes; that it has ended already is no fault.
+    pub fn kill(&self, pid: i32, signal: rustix::process::Signal) {
+        let _ = rustix::process::kill_process(rustix::process::Pid::from_raw(pid).unwrap(), signal);
     }
 
     /// The process ID of the service.

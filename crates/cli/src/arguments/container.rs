@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args};
 
+use super::limits::LimitFlags;
+
 /// Names or IDs of containers.
 #[derive(Debug, Args)]
 pub(crate) struct Names {
@@ -41,6 +43,8 @@ pub(crate) struct ContainerFlags {
     /// Print usage
     #[arg(long, action = ArgAction::HelpLong)]
     pub(crate) help: Option<bool>,
+    #[command(flatten)]
+    pub(crate) limits: LimitFlags,
     /// Add a custom host-to-IP mapping (host:ip)
     #[arg(long, value_name = "LIST")]
     pub(crate) add_host: Vec<String>,
@@ -50,9 +54,6 @@ pub(crate) struct ContainerFlags {
     /// Attach to STDIN, STDOUT or STDERR
     #[arg(short, long, value_name = "LIST", ignore_case = true, value_parser = ["stdin", "stdout", "stderr"])]
     pub(crate) attach: Vec<String>,
-    /// Block IO (relative weight), between 10 and 1000, or 0 to disable
-    #[arg(long, value_name = "WEIGHT")]
-    pub(crate) blkio_weight: Option<u16>,
     /// Add Linux capabilities
     #[arg(long, value_name = "LIST")]
     pub(crate) cap_add: Vec<String>,
@@ -68,24 +69,6 @@ pub(crate) struct ContainerFlags {
     /// Write the container ID to the file
     #[arg(long, value_name = "FILE")]
     pub(crate) cidfile: Option<PathBuf>,
-    /// Limit CPU CFS (Completely Fair Scheduler) period
-    #[arg(long, value_name = "MICROSECONDS")]
-    pub(crate) cpu_period: Option<i64>,
-    /// Limit CPU CFS (Completely Fair Scheduler) quota
-    #[arg(long, value_name = "MICROSECONDS", allow_hyphen_values = true)]
-    pub(crate) cpu_quota: Option<i64>,
-    /// CPU shares (relative weight)
-    #[arg(short, long, value_name = "WEIGHT")]
-    pub(crate) cpu_shares: Option<i64>,
-    /// Number of CPUs
-    #[arg(long, value_name = "DECIMAL")]
-    pub(crate) cpus: Option<String>,
-    /// CPUs in which to allow execution (0-3, 0,1)
-    #[arg(long, value_name = "CPUS")]
-    pub(crate) cpuset_cpus: Option<String>,
-    /// MEMs in which to allow execution (0-3, 0,1)
-    #[arg(long, value_name = "NODES")]
-    pub(crate) cpuset_mems: Option<String>,
     /// Add a device of the machine to the container
     #[arg(long, value_name = "LIST")]
     pub(crate) device: Vec<String>,
@@ -140,6 +123,9 @@ pub(crate) struct ContainerFlags {
     /// Keep STDIN open even if not attached
     #[arg(short, long)]
     pub(crate) interactive: bool,
+    /// GPU devices to add to the container ('all' to pass all GPUs)
+    #[arg(long, value_name = "GPUS")]
+    pub(crate) gpus: Vec<String>,
     /// IPC mode to use
     #[arg(long, value_name = "MODE")]
     pub(crate) ipc: Option<String>,
@@ -155,15 +141,6 @@ pub(crate) struct ContainerFlags {
     /// Log driver options
     #[arg(long, value_name = "LIST")]
     pub(crate) log_opt: Vec<String>,
-    /// Memory limit
-    #[arg(short, long, value_name = "BYTES")]
-    pub(crate) memory: Option<String>,
-    /// Memory soft limit
-    #[arg(long, value_name = "BYTES")]
-    pub(crate) memory_reservation: Option<String>,
-    /// Swap limit equal to memory plus swap: '-1' to enable unlimited swap
-    #[arg(long, value_name = "BYTES", allow_hyphen_values = true)]
-    pub(crate) memory_swap: Option<String>,
     /// Tune container memory swappiness (0 to 100)
     #[arg(long, value_name = "NUMBER", allow_hyphen_values = true)]
     pub(crate) memory_swappiness: Option<i64>,
@@ -179,6 +156,9 @@ pub(crate) struct ContainerFlags {
     /// Add network-scoped alias for the container
     #[arg(long, value_name = "NAME", visible_alias = "net-alias")]
     pub(crate) network_alias: Vec<String>,
+    /// Hold the container to this rate, sending and receiving, on each of its networks (e.g., 10mbit, 1mb)
+    #[arg(long, value_name = "RATE")]
+    pub(crate) network_rate: Option<String>,
     /// IPv4 address (e.g., 172.30.100.104)
     #[arg(long, value_name = "IP")]
     pub(crate) ip: Option<String>,
@@ -221,9 +201,6 @@ pub(crate) struct ContainerFlags {
     /// PID namespace to use
     #[arg(long, value_name = "MODE")]
     pub(crate) pid: Option<String>,
-    /// Tune container pids limit (set -1 for unlimited)
-    #[arg(long, value_name = "NUMBER", allow_hyphen_values = true)]
-    pub(crate) pids_limit: Option<i64>,
     /// Platform of the image and the machine, such as linux/arm64
     #[arg(long, value_name = "PLATFORM", env = "DOCKER_DEFAULT_PLATFORM")]
     pub(crate) platform: Option<String>,
@@ -245,9 +222,6 @@ pub(crate) struct ContainerFlags {
     /// Mount the container's root filesystem as read only
     #[arg(long)]
     pub(crate) read_only: bool,
-    /// Restart policy to apply when a container exits
-    #[arg(long, value_name = "POLICY")]
-    pub(crate) restart: Option<String>,
     /// Automatically remove the container when it exits
     #[arg(long)]
     pub(crate) rm: bool,

@@ -137,22 +137,27 @@ pub(crate) async fn update(client: &Client, arguments: UpdateArguments) -> Resul
 fn update_body(arguments: &UpdateArguments) -> Result<ContainerUpdateBody, String> {
     let size = |text: &Option<String>, flag: &str| create::bounded(text.as_deref(), flag, values::bytes);
     let body = ContainerUpdateBody {
-        blkio_weight: arguments.blkio_weight,
-        cpu_period: arguments.cpu_period,
-        cpu_quota: arguments.cpu_quota,
-        cpu_shares: arguments.cpu_shares,
-        nano_cpus: create::bounded(arguments.cpus.as_deref(), "--cpus", values::nano_cpus)?,
-        cpuset_cpus: arguments.cpuset_cpus.clone(),
-        cpuset_mems: arguments.cpuset_mems.clone(),
-        memory: size(&arguments.memory, "-m, --memory")?,
-        memory_reservation: size(&arguments.memory_reservation, "--memory-reservation")?,
+        blkio_weight: arguments.limits.blkio_weight,
+        cpu_period: arguments.limits.cpu_period,
+        cpu_quota: arguments.limits.cpu_quota,
+        cpu_shares: arguments.limits.cpu_shares,
+        nano_cpus: create::bounded(arguments.limits.cpus.as_deref(), "--cpus", values::nano_cpus)?,
+        cpuset_cpus: arguments.limits.cpuset_cpus.clone(),
+        cpuset_mems: arguments.limits.cpuset_mems.clone(),
+        memory: size(&arguments.limits.memory, "-m, --memory")?,
+        memory_reservation: size(&arguments.limits.memory_reservation, "--memory-reservation")?,
         memory_swap: create::bounded(
-            arguments.memory_swap.as_deref(),
+            arguments.limits.memory_swap.as_deref(),
             "--memory-swap",
             values::bytes_or_unlimited,
         )?,
-        pids_limit: arguments.pids_limit,
-        restart_policy: arguments.restart.as_deref().map(create::restart).transpose()?,
+        pids_limit: arguments.limits.pids_limit,
+        restart_policy: arguments
+            .limits
+            .restart
+            .as_deref()
+            .map(create::restart)
+            .transpose()?,
         ..ContainerUpdateBody::default()
     };
     if body == ContainerUpdateBody::default() {

@@ -58,6 +58,7 @@ impl Inner {
         let networks = network::resolve_endpoints(&body)?;
         let resolved = resolve::resolve(&id, body, &image.config)?;
         let resolved = self.resolve_namespaces(resolved)?;
+        network::check_rate(&resolved.config, resolved.host_config.network_mode.as_deref())?;
         // An unnamed volume of a container that is not promised is not either.
         let promised = !resolved.host_config.auto_remove.unwrap_or(false);
         let volumes_held = if wanted.is_empty() {

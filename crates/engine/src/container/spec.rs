@@ -1,9 +1,9 @@
 //! A record becomes what the guest is told: no default is left to guess (moby `daemon/oci_linux.go`).
 
-use bollard_stubs::models::MountType;
+use bollard_stubs::models::{HostConfig, HostConfigCgroupnsModeEnum, MountType};
 use protocol::{ContainerSpec, LayerExtent, Mount, Namespace, Network, Process, Stdio};
 
-use super::{capabilities, limits, validate};
+use super::{capabilities, devices, limits, validate};
 use crate::error::{EngineError, Result};
 use crate::network::Wiring;
 use crate::record::Record;
@@ -102,6 +102,7 @@ pub(crate) fn container(
             .and_then(|size| u64::try_from(size).ok())
             .unwrap_or(64 << 20),
         devices: validate::devices(host)?,
+        device_rules: devices::rules(host)?,
         privileged: host.privileged.unwrap_or(false),
         masked_paths: host.masked_paths.clone().unwrap_or_default(),
         readonly_paths: host.readonly_paths.clone().unwrap_or_default(),
@@ -111,6 +112,10 @@ pub(crate) fn container(
         pid: surroundings.pid,
         ipc: surroundings.ipc,
         uts: surroundings.uts,
+        cgroup: match host.cgroupns_mode {
+            Some(HostConfigCgroupnsModeEnum::HOST) => Namespace::Machine,
+            _ => Namespace::Own,
+        },
     })
 }
 
@@ -198,22 +203,36 @@ fn etc_files(record: &Record, wiring: &Wiring) -> Result<Vec<(String, String)>> 
     let hostname = record.config.hostname.clone().unwrap_or_default();
     let mut hosts = LOOPBACK_HOSTS.to_owned();
     for (name, address) in validate::extra_hosts(host)? {
-        hosts.push_str(&format!("{address}\t{name}\n"));
+        if address != validate::HOST_GATEWAY {
+            hosts.push_str(&format!("{address}\t{name}\n"));
+            continue;
+        }
+        for gateway in &wiring.host_gateway {
+            hosts.push_str(&format!("{gateway}\t{name}\n"));
+        }
     }
     for (address, names) in &wiring.hosts {
         hosts.push_str(&format!("{address}\t{}\n", names.join(" ")));
     }
+    Ok(vec![
+        ("hostname".to_owned(), format!("{hostname}\n")),
+        ("hosts".to_owned(), hosts),
+        ("resolv.conf".to_owned(), resolv_conf(host, wiring.resolver)),
+    ])
+}
+
+/// resolv.conf(5). On a network with a resolver that is the one to ask.
+pub(crate) fn resolv_conf(host: &HostConfig, resolver: bool) -> String {
     let mut resolv = String::new();
-    if wiring.resolver {
+    if resolver {
         resolv.push_str("nameserver 127.0.0.11\n");
     }
     let one_line = |text: &str| !text.contains(['\n', '\r']);
-    // On a network with a resolver that is the one to ask.
     for server in host
         .dns
         .iter()
         .flatten()
-        .filter(|text| one_line(text) && !wiring.resolver)
+        .filter(|text| one_line(text) && !resolver)
     {
         resolv.push_str(&format!("nameserver {server}\n"));
     }
@@ -228,11 +247,7 @@ fn etc_files(record: &Record, wiring: &Wiring) -> Result<Vec<(String, String)>> 
             resolv.push_str(&format!("{keyword} {}\n", words.join(" ")));
         }
     }
-    Ok(vec![
-        ("hostname".to_owned(), format!("{hostname}\n")),
-        ("hosts".to_owned(), hosts),
-        ("resolv.conf".to_owned(), resolv),
-    ])
+    resolv
 }
 
 fn sysctls(record: &Record, network: &Network) -> Vec<(String, String)> {
@@ -250,8 +265,6 @@ fn sysctls(record: &Record, network: &Network) -> Vec<(String, String)> {
 
 #[cfg(test)]
 mod tests {
-    use bollard_stubs::models::HostConfig;
-
     use super::*;
     use crate::record::tests::record;
 
@@ -270,6 +283,7 @@ mod tests {
                 network: Network::default(),
                 hosts: vec![("172.18.0.2".parse().unwrap(), vec!["box".to_owned()])],
                 resolver: false,
+                host_gateway: vec!["172.17.0.1".parse().unwrap()],
             },
             pid: Namespace::Own,
             ipc: Namespace::Own,
@@ -364,12 +378,12 @@ mod tests {
         let host = HostConfig {
             dns: Some(vec!["9.9.9.9".to_owned(), "1.1.1.1\nevil".to_owned()]),
             dns_search: Some(vec!["example.org".to_owned()]),
-            extra_hosts: Some(vec!["db:10.0.0.1".to_owned()]),
+            extra_hosts: Some(vec!["db:10.0.0.1".to_owned(), "laptop:host-gateway".to_owned()]),
             ..HostConfig::default()
         };
         let files: std::collections::HashMap<_, _> = spec(host, |_| {}).etc_files.into_iter().collect();
         assert_eq!(files["resolv.conf"], "nameserver 9.9.9.9\nsearch example.org\n");
-        assert!(files["hosts"].ends_with("10.0.0.1\tdb\n172.18.0.2\tbox\n"));
+        assert!(files["hosts"].ends_with("10.0.0.1\tdb\n172.17.0.1\tlaptop\n172.18.0.2\tbox\n"));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use bollard_stubs::models::{ContainerCreateBody, ExecConfig, HostConfig, Mount};
 
 use protocol::Device;
 
-use super::{capabilities, health, limits, restart, signal};
+use super::{capabilities, devices as device_rules, health, limits, restart, signal};
 use crate::error::{EngineError, Result};
 use crate::log::LogSettings;
 use crate::volumes;
@@ -13,6 +13,8 @@ use crate::volumes;
 /// Text of one request field in bytes, and entries of one list; the whole request has to fit a control
 /// message.
 const LONGEST_TEXT: usize = 256 << 10;
+/// What `--add-host` calls the way to the laptop.
+pub(crate) const HOST_GATEWAY: &str = "host-gateway";
 
 fn refuse<T>(text: impl Into<String>) -> Result<T> {
     Err(EngineError::BadRequest(text.into()))
@@ -109,9 +111,6 @@ fn texts(texts: [&Option<Vec<String>>; 3]) -> Result<()> {
 
 /// What is not there yet.
 fn missing(host: &HostConfig) -> Result<()> {
-    fn some<T>(list: Option<&Vec<T>>) -> bool {
-        list.is_some_and(|list| !list.is_empty())
-    }
     fn given(text: Option<&String>, harmless: &[&str]) -> Option<String> {
         text.filter(|text| !text.is_empty() && !harmless.contains(&text.as_str()))
             .cloned()
@@ -154,16 +153,12 @@ fn missing(host: &HostConfig) -> Result<()> {
     {
         return refuse(format!("invalid IPC mode: {mode}"));
     }
-    if host.cgroupns_mode == Some(bollard_stubs::models::HostConfigCgroupnsModeEnum::HOST) {
-        return unsupported("the machine's cgroup namespace (--cgroupns host)");
-    }
     if given(host.cgroup_parent.as_ref(), &[]).is_some() {
         return unsupported("a parent cgroup (--cgroup-parent)");
     }
     devices(host)?;
-    if some(host.device_requests.as_ref()) || some(host.device_cgroup_rules.as_ref()) {
-        return unsupported("rules for devices (--gpus, --device-cgroup-rule)");
-    }
+    device_rules::rules(host)?;
+    device_rules::requests(host)?;
     if host
         .storage_opt
         .as_ref()
@@ -263,7 +258,7 @@ fn absolute(target: &str) -> Result<()> {
     }
 }
 
-/// `--add-host` entries as (host, address).
+/// `--add-host` entries as (host, address), which may be [`HOST_GATEWAY`].
 pub(crate) fn extra_hosts(host: &HostConfig) -> Result<Vec<(String, String)>> {
     host.extra_hosts
         .iter()
@@ -271,11 +266,8 @@ pub(crate) fn extra_hosts(host: &HostConfig) -> Result<Vec<(String, String)>> {
         .map(|entry| {
             let bad = || EngineError::BadRequest(format!("bad format for add-host: \"{entry}\""));
             let (name, address) = entry.split_once([':', '=']).ok_or_else(bad)?;
-            if address == "host-gateway" {
-                return unsupported("the address host-gateway (--add-host)");
-            }
             let bare = address.trim_start_matches('[').trim_end_matches(']');
-            let valid = bare.parse::<std::net::IpAddr>().is_ok();
+            let valid = bare == HOST_GATEWAY || bare.parse::<std::net::IpAddr>().is_ok();
             let clean = !name.is_empty() && !name.contains(char::is_whitespace);
             if valid && clean {
                 Ok((name.to_owned(), bare.to_owned()))
@@ -406,7 +398,6 @@ mod tests {
     #[rstest]
     #[case(HostConfig { publish_all_ports: Some(true), ..host() }, "publishing ports")]
     #[case(HostConfig { userns_mode: Some("keep".to_owned()), ..host() }, "--userns")]
-    #[case(HostConfig { extra_hosts: list("x:host-gateway"), ..host() }, "host-gateway")]
     fn what_is_missing_names_itself(#[case] host: HostConfig, #[case] named: &str) {
         let text = error(host);
         assert!(

@@ -5,7 +5,8 @@ use std::net::IpAddr;
 
 use bollard_stubs::models::{EndpointIpamConfig, EndpointResource, EndpointSettings, Ipam, NetworkInspect};
 
-use super::endpoints::{Active, Endpoint, mac_text};
+use super::attach::Active;
+use super::endpoints::{Endpoint, mac_text};
 use super::{NetworkRecord, Networks};
 use crate::engine::Inner;
 use crate::time;
