@@ -37,6 +37,24 @@ impl Acceleration {
 /// # Errors
 /// When something does not build, or a test fails.
 pub fn run(arch: Architecture, acceleration: Acceleration, filters: &[String]) -> Result<()> {
+    run::run(&mut program(arch, acceleration, filters)?)
+}
+
+/// Runs the tests of load and of kills in the whole of their numbers, which takes about half an hour.
+///
+/// # Errors
+/// As [`run`].
+pub fn load(arch: Architecture, acceleration: Acceleration) -> Result<()> {
+    // One after the other: each watches what its machine and its service hold.
+    run::run(
+        program(arch, acceleration, &["load::".to_owned(), "faults::".to_owned()])?
+            .arg("--test-threads=1")
+            .env("SAMPAN_E2E_LOAD", "full"),
+    )
+}
+
+/// The tests, built with all that they need, and how to run them.
+fn program(arch: Architecture, acceleration: Acceleration, filters: &[String]) -> Result<Command> {
     machine::install(machine::EMULATION)?;
     let share = share::share()?;
     let images = paths::target().join("e2e/images");
@@ -46,17 +64,17 @@ pub fn run(arch: Architecture, acceleration: Acceleration, filters: &[String]) -
         "running the end-to-end tests on an {} machine",
         arch.docker()
     ));
-    run::run(
-        Command::new(programs.join("e2e"))
-            .current_dir(paths::checkout())
-            .env("SAMPAN_E2E_ARCH", arch.docker())
-            .env("SAMPAN_E2E_ACCEL", acceleration.name())
-            .env("SAMPAN_E2E_FILTERS", filters.join(","))
-            .env("SAMPAN_E2E_BIN", programs.join("sampan"))
-            .env("SAMPAN_E2E_IMAGES", images)
-            .env("SAMPAN_E2E_DOCKER", docker()?)
-            .env("SAMPAN_SHARE", share),
-    )
+    let mut command = Command::new(programs.join("e2e"));
+    command
+        .current_dir(paths::checkout())
+        .env("SAMPAN_E2E_ARCH", arch.docker())
+        .env("SAMPAN_E2E_ACCEL", acceleration.name())
+        .env("SAMPAN_E2E_FILTERS", filters.join(","))
+        .env("SAMPAN_E2E_BIN", programs.join("sampan"))
+        .env("SAMPAN_E2E_IMAGES", images)
+        .env("SAMPAN_E2E_DOCKER", docker()?)
+        .env("SAMPAN_SHARE", share);
+    Ok(command)
 }
 
 /// Debian's `docker` command and `docker compose` for this computer, unpacked.

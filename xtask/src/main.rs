@@ -68,6 +68,14 @@ enum Command {
         /// Only the tests whose names contain one of these.
         filters: Vec<String>,
     },
+    /// Run the end-to-end tests of load and of kills in the whole of their numbers.
+    Load {
+        /// Of the machines under test; this machine's own by default.
+        #[arg(long)]
+        arch: Option<Architecture>,
+        #[arg(long, value_enum, default_value = "auto")]
+        accel: Acceleration,
+    },
     /// Run the end-to-end tests in an emulated laptop, on its true KVM.
     Laptop {
         #[arg(long)]
@@ -131,6 +139,7 @@ fn main() -> Result<()> {
         Command::E2e { arch, accel, filters } => {
             e2e::run(arch.map_or_else(Architecture::of_host, Ok)?, accel, &filters)
         }
+        Command::Load { arch, accel } => e2e::load(arch.map_or_else(Architecture::of_host, Ok)?, accel),
         Command::Laptop { arch, filters } => laptop::end_to_end(arch, &filters),
         Command::Bench {
             arch,

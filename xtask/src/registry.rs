@@ -2,7 +2,6 @@
 //! by `skopeo`.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -56,7 +55,7 @@ impl Registry {
             .context("cannot start docker-registry: install Debian's package of that name")?;
         let log = server.stderr.take().context("the log of docker-registry")?;
         let mut registry = Self { server, port };
-        if let Err(said) = wait_until_it_listens(log, &storage.join("registry.log")) {
+        if let Err(said) = run::wait_for_line(log, "listening on", &storage.join("registry.log")) {
             let status = registry.server.wait()?;
             bail!("docker-registry did not start on port {port} ({status}):\n{said}");
         }
@@ -116,48 +115,9 @@ fn configuration_text(storage: &Path, port: u16) -> Result<String> {
     }))?)
 }
 
-/// Reads the server's log up to the line that it listens, and copies the rest to `path` for as long as it runs.
-///
-/// # Errors
-/// All that it said, when it ended before.
-fn wait_until_it_listens(log: impl std::io::Read + Send + 'static, path: &Path) -> Result<(), String> {
-    let mut log = BufReader::new(log);
-    let mut said = String::new();
-    loop {
-        let begin = said.len();
-        match log.read_line(&mut said) {
-            Ok(0) | Err(_) => return Err(said),
-            Ok(_) => {}
-        }
-        if said
-            .get(begin..)
-            .is_some_and(|line| line.contains("listening on"))
-        {
-            break;
-        }
-    }
-    let file = fs::File::create(path);
-    std::thread::spawn(move || {
-        // The log is a convenience; the server must find its pipe emptied all the same.
-        let _ = match file {
-            Ok(mut file) => std::io::copy(&mut log, &mut file),
-            Err(_) => std::io::copy(&mut log, &mut std::io::sink()),
-        };
-    });
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_server_that_ends_early_is_told_of_with_its_own_words() {
-        let folder = tempfile::tempdir().unwrap();
-        let log = std::io::Cursor::new("level=fatal msg=\"address already in use\"\n");
-        let said = wait_until_it_listens(log, &folder.path().join("log")).unwrap_err();
-        assert!(said.contains("address already in use"));
-    }
 
     #[test]
     fn a_path_with_quotes_and_colons_survives_the_configuration() {

@@ -108,3 +108,48 @@ pub fn run_counting(command: &mut Command, label: &str, log: &Path) -> Result<()
     step(&format!("{label}: done in {} s", begun.elapsed().as_secs()));
     Ok(())
 }
+
+/// Reads a server's log up to the line that contains `mark`, and copies the rest to `path` for as long as it runs.
+///
+/// # Errors
+/// All that it said, when it ended before.
+pub fn wait_for_line(
+    log: impl std::io::Read + Send + 'static,
+    mark: &str,
+    path: &Path,
+) -> std::result::Result<(), String> {
+    let mut log = BufReader::new(log);
+    let mut said = String::new();
+    loop {
+        let begin = said.len();
+        match log.read_line(&mut said) {
+            Ok(0) | Err(_) => return Err(said),
+            Ok(_) => {}
+        }
+        if said.get(begin..).is_some_and(|line| line.contains(mark)) {
+            break;
+        }
+    }
+    let file = std::fs::File::create(path);
+    std::thread::spawn(move || {
+        // The log is a convenience; the server must find its pipe emptied all the same.
+        let _ = match file {
+            Ok(mut file) => std::io::copy(&mut log, &mut file),
+            Err(_) => std::io::copy(&mut log, &mut std::io::sink()),
+        };
+    });
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_ends_early_is_told_of_with_its_own_words() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = std::io::Cursor::new("level=fatal msg=\"address already in use\"\n");
+        let said = wait_for_line(log, "listening on", &folder.path().join("log")).unwrap_err();
+        assert!(said.contains("address already in use"));
+    }
+}

@@ -148,13 +148,14 @@ fn print_logs() {
 struct Watchdog(#[allow(dead_code, reason = "its end is what is told")] Sender<()>);
 
 impl Watchdog {
-    /// No scenario takes so long on the slowest machine.
-    const PATIENCE: Duration = Duration::from_secs(600);
+    /// Seconds. No scenario takes so long on the slowest machine, with all that a load test asks for or with less.
+    const PATIENCE: (usize, usize) = (3600, 600);
 
     fn new(scenario: &'static str) -> Self {
         let (sender, ended) = channel();
+        let patience = Duration::from_secs(load::amount(Self::PATIENCE.0, Self::PATIENCE.1) as u64);
         std::thread::spawn(move || {
-            if ended.recv_timeout(Self::PATIENCE) == Err(RecvTimeoutError::Timeout) {
+            if ended.recv_timeout(patience) == Err(RecvTimeoutError::Timeout) {
                 println!("{scenario} hangs: the others are not run");
                 print_logs();
                 std::process::exit(1);

@@ -1,4 +1,5 @@
-//! The baseline of boot and run: Debian's docker.io in a guest with the kernel and the emulated processor of ours.
+//! The baseline of boot, run and exec: Debian's docker.io in a guest with the kernel and the emulated processor of
+//! ours.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -36,6 +37,8 @@ const WITHOUT: &[&str] = &[
     "debconf",
     "debconf-2.0",
 ];
+/// Those that containers are made of.
+const IMAGES: &[&str] = &["hello-world", "alpine"];
 const DISK_BYTES: u64 = 4 << 30;
 const PATIENCE: Duration = Duration::from_secs(10 * 60);
 
@@ -45,6 +48,16 @@ pub(super) struct Docker {
     pub(super) ready: f64,
     /// `docker run --rm hello-world`.
     pub(super) run: Samples,
+    /// `docker exec CONTAINER true`.
+    pub(super) exec: Samples,
+}
+
+/// docker.io and all that it needs, unpacked.
+///
+/// # Errors
+/// When a package cannot be had.
+pub(super) fn packages(arch: Architecture) -> Result<PathBuf> {
+    unpacked::unpack("docker", PACKAGES, WITHOUT, arch)
 }
 
 /// Boots the guest and measures.
@@ -63,14 +76,18 @@ pub(super) fn measure(bench: &Bench, arch: Architecture) -> Result<Docker> {
         silence: PATIENCE,
     };
     run::step(&format!("measuring docker.io in an {} guest", arch.docker()));
-    let (mut ready, mut run) = (None, Vec::new());
+    let (mut ready, mut run, mut exec) = (None, Vec::new(), Vec::new());
     let result = machine.run(PATIENCE, |at, line| match line.strip_prefix("bench: ") {
         Some("docker-ready") => ready = Some(at.as_secs_f64()),
-        Some(figure) => run.extend(
-            figure
-                .strip_prefix("docker-run ")
-                .and_then(|value| value.parse::<f64>().ok()),
-        ),
+        Some(figure) => {
+            let value = |name| {
+                figure
+                    .strip_prefix(name)
+                    .and_then(|value| value.parse::<f64>().ok())
+            };
+            run.extend(value("docker-run "));
+            exec.extend(value("docker-exec "));
+        }
         None => eprintln!("    {line}"),
     })?;
     if result != SUCCESS {
@@ -79,23 +96,29 @@ pub(super) fn measure(bench: &Bench, arch: Architecture) -> Result<Docker> {
     Ok(Docker {
         ready: ready.context("dockerd was never ready")?,
         run: Samples::new(run)?,
+        exec: Samples::new(exec)?,
     })
 }
 
-/// The root file system: docker.io, all that it needs, and the image.
+/// The root file system: docker.io, all that it needs, and the images.
 fn disk(arch: Architecture) -> Result<PathBuf> {
-    let packages = unpacked::unpack("docker", PACKAGES, WITHOUT, arch)?;
-    let image = images::build("hello-world")?;
+    let packages = packages(arch)?;
+    let images = IMAGES
+        .iter()
+        .map(|name| images::build(name))
+        .collect::<Result<Vec<_>>>()?;
     let name = |path: &Path| {
         path.file_name()
             .unwrap_or_default()
             .to_string_lossy()
             .into_owned()
     };
-    let disk =
-        paths::cache()
-            .join("debian")
-            .join(format!("{}-{}.ext4", name(&packages), name(&image.layout)));
+    let holds: Vec<_> = std::iter::once(name(&packages))
+        .chain(images.iter().map(|image| name(&image.layout)))
+        .collect();
+    let disk = paths::cache()
+        .join("debian")
+        .join(format!("{}.ext4", holds.join("-")));
     publish::once(&disk, |draft| {
         let root = draft.with_extension("root");
         publish::remove(&root)?;
@@ -105,7 +128,9 @@ fn disk(arch: Architecture) -> Result<PathBuf> {
                 .arg(&packages)
                 .arg(&root),
         )?;
-        ours::hello_world_archive(arch, &root.join("image.tar"))?;
+        for name in IMAGES {
+            ours::write_archive(name, arch, &root.join(format!("{name}.tar")))?;
+        }
         fs::File::create(draft)?.set_len(DISK_BYTES)?;
         run::output(
             Command::new("mke2fs")

@@ -3,11 +3,14 @@
 //! Nothing measured is kept from one run to the next: a baseline is worth something only under the same load. What is
 //! run is the release build.
 
+mod daily;
 mod docker;
+mod dockerd;
 mod guest;
 mod kvm;
 mod memory;
 mod ours;
+mod pull;
 mod report;
 mod run;
 mod samples;
@@ -28,8 +31,12 @@ use report::Row;
 pub enum Point {
     /// What programs, kernel and initramfs weigh.
     Sizes,
-    /// Boot and `run --rm hello-world` on the emulated machine, against docker.io in one like it.
+    /// Boot, `run --rm hello-world` and `exec` on the emulated machine, against docker.io in one like it.
     Run,
+    /// The commands of every day, against the docker client and dockerd.
+    Daily,
+    /// A pull of 200 MB from a registry on loopback, against dockerd's.
+    Pull,
     /// Bytes and round trips over vsock, against vhost-device-vsock.
     Vsock,
     /// What an idle emulated machine costs in memory.
@@ -80,6 +87,8 @@ pub fn bench(dist: PathBuf, architectures: &[Architecture], points: &[Point], ru
             let measured = match point {
                 Point::Sizes => sizes::measure(&bench, arch),
                 Point::Run => run::measure(&bench, arch),
+                Point::Daily => daily::measure(&bench, arch),
+                Point::Pull => pull::measure(&bench, arch),
                 Point::Vsock => vsock::measure(&bench, arch),
                 Point::Memory => memory::measure(&bench, arch),
                 Point::Kvm => kvm::measure(&bench, arch),

@@ -98,15 +98,25 @@ impl Ours {
         Ok(begun.elapsed().as_secs_f64())
     }
 
-    /// Loads `hello-world` for an architecture.
+    /// Loads one of our images for an architecture.
     ///
     /// # Errors
     /// When the image does not build or is not taken.
-    pub(super) fn load_hello_world(&self, arch: Architecture) -> Result<()> {
-        let archive = self.home.join("image.tar");
-        hello_world_archive(arch, &archive)?;
-        self.output(&["load", "--input", &archive.to_string_lossy()])?;
+    pub(super) fn load(&self, name: &str, arch: Architecture) -> Result<()> {
+        self.output(&["load", "--input", &self.archive(name, arch)?])?;
         Ok(())
+    }
+
+    /// Writes one of our images as `docker load` takes it, under the name `NAME:latest`, and returns the path.
+    ///
+    /// # Errors
+    /// When the image does not build.
+    pub(super) fn archive(&self, name: &str, arch: Architecture) -> Result<String> {
+        let archive = self.home.join(format!("{name}-{}.tar", arch.docker()));
+        if !archive.exists() {
+            write_archive(name, arch, &archive)?;
+        }
+        Ok(archive.to_string_lossy().into_owned())
     }
 
     /// The home folder, by which its processes are known.
@@ -133,12 +143,12 @@ impl Drop for Service {
     }
 }
 
-/// Writes `hello-world` as `docker load` takes it, under the name `hello-world:latest`.
+/// Writes an image of ours as `docker load` takes it, under the name `NAME:latest`.
 ///
 /// # Errors
 /// When the image does not build or skopeo fails.
-pub(super) fn hello_world_archive(arch: Architecture, archive: &Path) -> Result<()> {
-    let image = images::build("hello-world")?;
+pub(super) fn write_archive(name: &str, arch: Architecture, archive: &Path) -> Result<()> {
+    let image = images::build(name)?;
     run::output(
         Command::new("skopeo")
             .args([
@@ -150,7 +160,7 @@ pub(super) fn hello_world_archive(arch: Architecture, archive: &Path) -> Result<
                 "copy",
             ])
             .arg(format!("oci:{}:latest", image.layout.display()))
-            .arg(format!("docker-archive:{}:hello-world:latest", archive.display())),
+            .arg(format!("docker-archive:{}:{name}:latest", archive.display())),
     )?;
     Ok(())
 }

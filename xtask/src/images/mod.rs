@@ -6,6 +6,7 @@
 mod definition;
 mod layer;
 mod layout;
+pub mod synthetic;
 mod tree;
 
 use std::fs;

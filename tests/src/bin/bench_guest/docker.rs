@@ -1,6 +1,8 @@
-//! docker.io as Debian ships it: how long dockerd takes to be ready, and a `docker run` of an image that is there.
+//! docker.io as Debian ships it: how long dockerd takes to be ready, a `docker run` of an image that is there, and a
+//! `docker exec` in a container that runs.
 //!
-//! The root file system on the first disk holds dockerd, containerd, runc, the client and `/image.tar`.
+//! The root file system on the first disk holds dockerd, containerd, runc, the client, `/hello-world.tar` and
+//! `/alpine.tar`.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
@@ -23,6 +25,15 @@ const DAEMON: &[&str] = &[
     "--storage-driver=overlay2",
 ];
 const RUN: &[&str] = &["run", "--rm", "--network=none", "hello-world"];
+const DAY: &[&str] = &[
+    "run",
+    "--detach",
+    "--network=none",
+    "--name=day",
+    "alpine",
+    "sleep",
+    "86400",
+];
 const LOG: &str = "/tmp/dockerd.log";
 
 pub(crate) fn measure() -> Result<()> {
@@ -34,7 +45,7 @@ pub(crate) fn measure() -> Result<()> {
     system::switch_root(root)?;
     let mut daemon = start()?;
     println!("bench: docker-ready");
-    let result = runs_of_hello_world();
+    let result = measure_clients();
     if result.is_err() {
         let _ = std::io::stdout().write_all(&std::fs::read(LOG).unwrap_or_default());
     }
@@ -43,14 +54,21 @@ pub(crate) fn measure() -> Result<()> {
     result
 }
 
-fn runs_of_hello_world() -> Result<()> {
-    docker(&["load", "--input", "/image.tar"])?;
+fn measure_clients() -> Result<()> {
+    docker(&["load", "--input", "/hello-world.tar"])?;
     // The first run has everything to read from the disk.
     docker(RUN)?;
     for _ in 0..runs() {
         let begun = Instant::now();
         docker(RUN)?;
         report("docker-run", begun.elapsed().as_secs_f64());
+    }
+    docker(&["load", "--input", "/alpine.tar"])?;
+    docker(DAY)?;
+    for _ in 0..runs() {
+        let begun = Instant::now();
+        docker(&["exec", "day", "true"])?;
+        report("docker-exec", begun.elapsed().as_secs_f64());
     }
     Ok(())
 }
