@@ -26,6 +26,7 @@ mod names;
 mod network;
 mod record;
 mod registry;
+mod room;
 mod state;
 mod stream;
 mod sys;

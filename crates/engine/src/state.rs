@@ -7,11 +7,13 @@
 //! - *soon*: nobody waits for it, and it is flushed all the same (an exit);
 //! - *lazy*: it reaches the disk with the next of the others, because [`crate::Engine::open`] comes to the
 //!   same state without it (everything about a container that goes away with its run).
+//!
+//! Where the disk is full, a promise fails, and the others wait for the next commit that succeeds.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 
-use redb::{ReadableDatabase, ReadableTable, TableDefinition};
+use redb::{ReadableDatabase, ReadableTable, TableDefinition, TableHandle};
 use tokio::sync::oneshot;
 
 use crate::error::{EngineError, Result};
@@ -43,13 +45,38 @@ enum Change {
     Delete(String),
 }
 
+impl Change {
+    fn key(&self) -> &str {
+        match self {
+            Self::Put(key, _) | Self::Delete(key) => key,
+        }
+    }
+}
+
 struct Job {
     table: Table,
     change: Change,
     /// Whether the disk is flushed for it.
     flush: bool,
     /// Told once the change is on disk.
-    done: Option<oneshot::Sender<Result<(), String>>>,
+    done: Option<oneshot::Sender<Result<(), Refused>>>,
+}
+
+/// Why a transaction came to nothing.
+#[derive(Clone, Debug)]
+enum Refused {
+    /// The disk that holds this file has no room.
+    Full(PathBuf),
+    Other(String),
+}
+
+impl From<Refused> for EngineError {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Full(path) => store::StoreError::DiskFull(path).into(),
+            Refused::Other(message) => Self::Database(message),
+        }
+    }
 }
 
 /// The open database. Dropping it writes everything out.
@@ -78,14 +105,14 @@ fn failed(error: impl Into<redb::Error>) -> EngineError {
 /// A change on its way to the disk. Dropping it does not undo the change.
 #[derive(Debug)]
 #[must_use = "a change is acknowledged only once it is on disk"]
-pub(crate) struct Commit(oneshot::Receiver<Result<(), String>>);
+pub(crate) struct Commit(oneshot::Receiver<Result<(), Refused>>);
 
 impl Commit {
     /// Waits until the change is on disk.
     pub(crate) async fn on_disk(self) -> Result<()> {
         match self.0.await {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(message)) => Err(EngineError::Database(message)),
+            Ok(Err(refused)) => Err(refused.into()),
             Err(_) => Err(EngineError::Database("the writer stopped".to_owned())),
         }
     }
@@ -99,9 +126,10 @@ impl State {
         })?;
         let contents = read(&database, new_id)?;
         let (jobs, queue) = mpsc::channel();
+        let writer_path = path.to_owned();
         let writer = std::thread::Builder::new()
             .name("state".to_owned())
-            .spawn(move || write(&database, &queue))
+            .spawn(move || Writer::new(database, writer_path).run(&queue))
             .map_err(EngineError::io("the state thread cannot be started"))?;
         Ok((
             Self {
@@ -239,31 +267,99 @@ fn read_table<T: Stored>(transaction: &redb::ReadTransaction) -> Result<(Vec<T>,
     Ok((records, unreadable))
 }
 
-/// The writing thread: ends when every sender is gone, after one last flush.
-fn write(database: &redb::Database, queue: &mpsc::Receiver<Job>) {
-    // Lazy changes wait here for the next flush, in order; a long queue of them is flushed for its own sake.
-    let mut waiting: Vec<Job> = Vec::new();
-    while let Ok(first) = queue.recv() {
-        waiting.push(first);
-        waiting.extend(queue.try_iter().take(BATCH));
-        if waiting.iter().any(|job| job.flush) || waiting.len() >= BATCH {
-            flush(database, &mut waiting);
-        }
-    }
-    flush(database, &mut waiting);
+/// The writing thread's own.
+struct Writer {
+    /// `None` after an error of the disk, which redb takes for the end of the database, until it is opened again.
+    database: Option<redb::Database>,
+    path: PathBuf,
+    /// Changes that nobody waits for, in order: lazy ones until the next flush, and any after a commit that failed.
+    waiting: Vec<Job>,
 }
 
-fn flush(database: &redb::Database, waiting: &mut Vec<Job>) {
-    if waiting.is_empty() {
-        return;
+impl Writer {
+    fn new(database: redb::Database, path: PathBuf) -> Self {
+        Self {
+            database: Some(database),
+            path,
+            waiting: Vec::new(),
+        }
     }
-    let result = commit(database, waiting).map_err(|error| error.to_string());
-    if let Err(error) = &result {
-        tracing::error!(error, "records were not written");
+
+    /// Ends when every sender is gone, after one last flush.
+    fn run(mut self, queue: &mpsc::Receiver<Job>) {
+        while let Ok(first) = queue.recv() {
+            let before = self.waiting.len();
+            self.waiting.push(first);
+            self.waiting.extend(queue.try_iter().take(BATCH));
+            let new = self.waiting.get(before..).unwrap_or_default();
+            // A long queue of lazy changes is flushed for its own sake.
+            if new.iter().any(|job| job.flush) || self.waiting.len() >= BATCH {
+                self.flush();
+            }
+        }
+        self.flush();
     }
-    for done in waiting.drain(..).filter_map(|job| job.done) {
-        let _ = done.send(result.clone());
+
+    fn flush(&mut self) {
+        if self.waiting.is_empty() {
+            return;
+        }
+        let result = self.commit();
+        match &result {
+            Ok(()) => {}
+            Err(Refused::Full(path)) => {
+                tracing::error!(path = %path.display(), "records were not written: the disk is full");
+            }
+            Err(Refused::Other(error)) => tracing::error!(error, "records were not written"),
+        }
+        let (promised, others): (Vec<_>, Vec<_>) = self.waiting.drain(..).partition(|job| job.done.is_some());
+        if result.is_err() {
+            self.waiting = last_of_each(others);
+        }
+        for done in promised.into_iter().filter_map(|job| job.done) {
+            let _ = done.send(result.clone());
+        }
     }
+
+    fn commit(&mut self) -> Result<(), Refused> {
+        let database = match self.database.take() {
+            Some(database) => database,
+            None => redb::Database::create(&self.path).map_err(|error| self.refused(error.into()))?,
+        };
+        match commit(&database, &self.waiting) {
+            Ok(()) => {
+                self.database = Some(database);
+                Ok(())
+            }
+            Err(error) => Err(self.refused(error)),
+        }
+    }
+
+    fn refused(&self, error: redb::Error) -> Refused {
+        match error {
+            redb::Error::Io(error)
+                if matches!(
+                    error.kind(),
+                    std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded
+                ) =>
+            {
+                Refused::Full(self.path.clone())
+            }
+            error => Refused::Other(error.to_string()),
+        }
+    }
+}
+
+/// The last change of each key, in order: what bounds the changes that wait by the number of records.
+fn last_of_each(jobs: Vec<Job>) -> Vec<Job> {
+    let mut seen = std::collections::HashSet::new();
+    let mut kept: Vec<Job> = jobs
+        .into_iter()
+        .rev()
+        .filter(|job| seen.insert((job.table.name().to_owned(), job.change.key().to_owned())))
+        .collect();
+    kept.reverse();
+    kept
 }
 
 fn commit(database: &redb::Database, jobs: &[Job]) -> Result<(), redb::Error> {
@@ -352,5 +448,62 @@ mod tests {
         state.put_lazily(&record("lazy")).unwrap();
         drop(state);
         assert_eq!(State::open(&path, "id").unwrap().1.records.len(), 1);
+    }
+
+    /// Makes the writer's commits fail or succeed again: a database that is a folder cannot be opened.
+    fn broken(path: &Path) -> Writer {
+        std::fs::create_dir(path).unwrap();
+        Writer {
+            database: None,
+            path: path.to_owned(),
+            waiting: Vec::new(),
+        }
+    }
+
+    fn job(change: Change, done: Option<oneshot::Sender<Result<(), Refused>>>) -> Job {
+        Job {
+            table: Record::TABLE,
+            change,
+            flush: true,
+            done,
+        }
+    }
+
+    #[tokio::test]
+    async fn what_nobody_waits_for_outlasts_a_disk_that_fails_and_a_promise_does_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("engine.redb");
+        let mut writer = broken(&path);
+        let (done, promise) = oneshot::channel();
+        writer.waiting = vec![
+            job(put(&record("exit")).unwrap(), None),
+            job(put(&record("promised")).unwrap(), Some(done)),
+            job(put(&record("exit")).unwrap(), None),
+        ];
+        writer.flush();
+        assert!(promise.await.unwrap().is_err());
+        assert_eq!(writer.waiting.len(), 1);
+        std::fs::remove_dir(&path).unwrap();
+        writer.waiting.push(job(put(&record("later")).unwrap(), None));
+        writer.flush();
+        drop(writer);
+        let contents = State::open(&path, "id").unwrap().1;
+        let ids: Vec<_> = contents.records.iter().map(|record| record.id.as_str()).collect();
+        assert_eq!(ids, ["exit", "later"]);
+    }
+
+    #[test]
+    fn a_full_disk_is_told_with_what_to_do() {
+        let writer = Writer {
+            database: None,
+            path: PathBuf::from("/home/engine.redb"),
+            waiting: Vec::new(),
+        };
+        let full = redb::Error::Io(std::io::ErrorKind::StorageFull.into());
+        let text = EngineError::from(writer.refused(full)).to_string();
+        assert_eq!(
+            text,
+            "no space left on the disk that holds /home/engine.redb: free some space or remove images, then try again"
+        );
     }
 }

@@ -76,6 +76,8 @@ pub enum Event {
     LayerRefused { path: PathBuf, message: String },
     /// The state of the machine.
     Inspected { inspection: Inspection },
+    /// The host's disk has no room for what the guest writes, and the guest waits for it; or there is room again.
+    HostDisk { full: bool },
     /// The machine is gone; the process exits next.
     Stopped { reason: StopReason },
 }

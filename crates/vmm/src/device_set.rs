@@ -12,7 +12,7 @@ use devices::rng::Rng;
 use devices::vsock::Vsock;
 
 use crate::control::MachineConfig;
-use crate::machine::{NamedDevice, StartError};
+use crate::machine::{EventSink, NamedDevice, StartError};
 
 /// The guest's address on its vsock. It is alone there, so every machine has the same.
 const GUEST_CID: u64 = 3;
@@ -21,9 +21,12 @@ const GUEST_CID: u64 = 3;
 pub(crate) fn machine_devices(
     config: &MachineConfig,
     layers: &Layers,
+    events: &EventSink,
 ) -> Result<Vec<NamedDevice>, StartError> {
     let layer_disk = Blk::new("layers", Arc::new(layers.disk()));
-    let data_disk = Blk::new("data", Arc::new(open_data_disk(&config.data_disk)?));
+    let sink = events.clone();
+    let data_disk = Blk::new("data", Arc::new(open_data_disk(&config.data_disk)?))
+        .waiting_for_room(Arc::new(move |full| sink.host_disk(full)));
     let vsock = Vsock::new(GUEST_CID, &config.directory).map_err(|error| {
         let directory = config.directory.display();
         StartError::new(format!(

@@ -46,7 +46,7 @@ impl Parts {
         events: EventSink,
         layers: &Layers,
     ) -> Result<Self, StartError> {
-        let devices = machine_devices(&config, layers)?;
+        let devices = machine_devices(&config, layers, &events)?;
         Ok(Self {
             config,
             devices,
@@ -95,6 +95,11 @@ impl EventSink {
             .duration_since(UNIX_EPOCH)
             .map_or(0, |time| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
         (self.0)(Event::Entered { unix_time_ns });
+    }
+
+    /// The host has no room for what the guest writes, or has it again.
+    pub fn host_disk(&self, full: bool) {
+        (self.0)(Event::HostDisk { full });
     }
 
     /// The guest ended. Of several reports the first one counts.

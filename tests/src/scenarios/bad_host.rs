@@ -14,6 +14,7 @@ super::scenarios![
     a_socket_that_another_program_serves_is_not_taken_for_the_service,
     a_home_whose_path_is_too_long_for_a_socket_is_told_so,
     a_container_that_fills_the_data_disk_fails_and_its_removal_makes_room,
+    a_container_that_takes_all_memory_of_the_machine_is_killed_and_the_others_go_on,
 ];
 
 fn without_qemu_the_error_says_how_to_install_it(_: &World) {
@@ -101,14 +102,29 @@ fn a_container_that_fills_the_data_disk_fails_and_its_removal_makes_room(_: &Wor
         .prints("room");
 }
 
+fn a_container_that_takes_all_memory_of_the_machine_is_killed_and_the_others_go_on(_: &World) {
+    let world = World::with_settings("memory = \"256m\"\n");
+    world.ok(["run", "-d", "--name", "bystander", "alpine", "sleep", "86400"]);
+    let eat = "b = bytearray()\nwhile True: b += bytes(1 << 20)";
+    world
+        .sampan(["run", "--name", "hungry", "debian", "python3", "-c", eat])
+        .exits_with(137);
+    assert_eq!(world.inspect("hungry", "/State/OOMKilled"), true);
+    assert_eq!(world.ok(["exec", "bystander", "echo", "here"]), "here");
+    world.ok(["rm", "hungry"]);
+    world.ok(["run", "--rm", "alpine", "true"]);
+}
+
 /// What only root can set up, in a mount namespace of its own.
 pub mod apart {
+    use std::io::Write as _;
     use std::path::Path;
 
     use crate::world::{Kind, World, apart, forbid_kvm, mount_small};
 
     crate::scenarios::scenarios![
         a_pull_onto_a_full_disk_names_the_disk_and_leaves_nothing,
+        what_meets_a_full_host_disk_is_told_or_waits_and_nothing_is_lost,
         without_permission_on_kvm_the_error_says_how_to_get_it,
     ];
 
@@ -126,6 +142,45 @@ pub mod apart {
             world.assert_no_image();
             world.ok(["pull", "alpine"]);
         });
+    }
+
+    fn what_meets_a_full_host_disk_is_told_or_waits_and_nothing_is_lost(_: &World) {
+        const FULL: &str = "no space left on the disk that holds";
+        let folder = tempfile::tempdir_in("/tmp").unwrap();
+        apart(|| {
+            mount_small(folder.path(), 160 << 20);
+            let world = World::of(Kind::from_environment(), "", folder.path());
+            world.ok(["run", "-d", "--name", "writer", "alpine", "sleep", "86400"]);
+            world.ok(["create", "--name", "waiting", "alpine", "true"]);
+            let filler = folder.path().join("filler");
+            fill(&filler);
+            let write = "dd if=/dev/urandom of=/written bs=1M count=8 && sync /written && md5sum /written";
+            let writing = world.start(["exec", "writer", "sh", "-c", write]);
+            // The host answers, and refuses what needs room.
+            world.sampan(["start", "waiting"]).exits_with(1).warns(FULL);
+            world
+                .sampan(["run", "alpine", "true"])
+                .exits_with(125)
+                .warns(FULL);
+            world.sampan(["pull", "debian"]).exits_with(1).warns(FULL);
+            world.sampan(["ps"]).exits_with(0).prints("writer");
+            std::fs::remove_file(&filler).unwrap();
+            let written = writing.finish();
+            assert_eq!(written.code, Some(0), "{written}");
+            world.ok(["start", "-a", "waiting"]);
+            // The guest drops what it keeps in memory, so the sum is of what reached the disk.
+            let read = "echo 3 > /proc/sys/vm/drop_caches; md5sum /written";
+            let sum = world.ok(["exec", "--privileged", "writer", "sh", "-c", read]);
+            assert_eq!(written.stdout.trim_end(), sum);
+        });
+    }
+
+    /// Takes all the room that is left.
+    fn fill(path: &Path) {
+        let mut file = std::fs::File::create(path).unwrap();
+        let piece = [0x55; 64 << 10];
+        while file.write_all(&piece).is_ok() {}
+        while file.write_all(&piece[..1]).is_ok() {}
     }
 
     fn without_permission_on_kvm_the_error_says_how_to_get_it(_: &World) {

@@ -7,6 +7,7 @@ mod config;
 mod file;
 mod layers;
 mod request;
+mod room;
 
 use std::sync::Arc;
 
@@ -16,11 +17,14 @@ use virtio_bindings::virtio_blk::{
 };
 use virtio_bindings::virtio_ids::VIRTIO_ID_BLOCK;
 
+use crate::Event;
 use crate::device::{ActivateError, Activation, RING_FEATURES, VirtioDevice};
 use crate::worker::Worker;
 pub use file::FileDisk;
 pub use layers::{Extent, LayerDisk, LayerError, Layers};
 pub(crate) use request::Handler;
+pub use room::FullNotice;
+use room::Room;
 
 /// Bytes of a sector, the unit of every address in the protocol.
 pub const SECTOR: u64 = 512;
@@ -58,7 +62,9 @@ pub use request::Buffers;
 pub struct Blk {
     serial: String,
     backing: Arc<dyn Backing>,
-    worker: Option<Worker>,
+    full: Option<FullNotice>,
+    /// The worker, and what ends its wait for room on the host.
+    worker: Option<(Worker, Event)>,
 }
 
 impl Blk {
@@ -67,8 +73,17 @@ impl Blk {
         Self {
             serial: serial.to_owned(),
             backing,
+            full: None,
             worker: None,
         }
+    }
+
+    /// Keeps what the guest writes while the host's disk is full until there is room, and tells of it. Without this
+    /// such a write is an error in the guest.
+    #[must_use]
+    pub fn waiting_for_room(mut self, notice: FullNotice) -> Self {
+        self.full = Some(notice);
+        self
     }
 }
 
@@ -104,13 +119,19 @@ impl VirtioDevice for Blk {
 
     fn activate(&mut self, activation: Activation) -> Result<(), ActivateError> {
         self.reset();
-        let handler = Handler::new(&self.serial, self.backing.clone());
-        self.worker = Some(Worker::serve("blk", handler, activation, QUEUE_SIZES.len())?);
+        let stop = Event::new()?;
+        let mut handler = Handler::new(&self.serial, self.backing.clone());
+        if let Some(notice) = &self.full {
+            handler = handler.waiting_for(Room::new(notice.clone(), stop.try_clone()?)?);
+        }
+        let worker = Worker::serve("blk", handler, activation, QUEUE_SIZES.len())?;
+        self.worker = Some((worker, stop));
         Ok(())
     }
 
     fn reset(&mut self) {
-        if let Some(worker) = self.worker.take() {
+        if let Some((worker, stop)) = self.worker.take() {
+            stop.signal();
             worker.stop();
         }
     }

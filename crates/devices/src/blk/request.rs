@@ -11,6 +11,7 @@ use virtio_bindings::virtio_blk::{
 };
 
 use super::config::{MAX_RANGE_SECTORS, MAX_RANGES};
+use super::room::Room;
 use super::{Backing, SECTOR, SERIAL_SIZE};
 use crate::queue::{Chain, QueueError, RingSlice, copy_in, copy_out, skip};
 use crate::sys::file::{self, Scratch};
@@ -26,6 +27,7 @@ pub(crate) struct Handler {
     serial: [u8; SERIAL_SIZE],
     backing: Arc<dyn Backing>,
     scratch: Scratch,
+    room: Option<Room>,
 }
 
 /// The data of one request in guest memory, as a list of slices that shrinks while it is transferred.
@@ -152,7 +154,14 @@ impl Handler {
             serial: bytes,
             backing,
             scratch: Scratch::default(),
+            room: None,
         }
+    }
+
+    /// Keeps requests that meet a full disk.
+    pub(crate) fn waiting_for(mut self, room: Room) -> Self {
+        self.room = Some(room);
+        self
     }
 
     /// Handles one request; returns the bytes written to its chain, the status included.
@@ -218,7 +227,12 @@ impl Handler {
                             slices: &mut slices,
                             scratch,
                         };
-                        Outcome::of(self.backing.write(offset, &mut buffers), 0)
+                        let result = with_room(self.room.as_ref(), || {
+                            // A write that was cut short goes on where it stopped.
+                            let done = (length - buffers.len()) as u64;
+                            self.backing.write(offset.saturating_add(done), &mut buffers)
+                        });
+                        Outcome::of(result, 0)
                     }
                     _ => Outcome::error(),
                 }
@@ -261,7 +275,9 @@ impl Handler {
             let result = match (kind, length) {
                 (_, 0) => Ok(()),
                 (VIRTIO_BLK_T_DISCARD, _) => self.backing.discard(offset, length),
-                _ => self.backing.write_zeroes(offset, length, unmap),
+                _ => with_room(self.room.as_ref(), || {
+                    self.backing.write_zeroes(offset, length, unmap)
+                }),
             };
             if result.is_err() {
                 return Outcome::of(result, 0);
@@ -275,6 +291,14 @@ impl Handler {
         let offset = sector.checked_mul(SECTOR)?;
         let end = offset.checked_add(length)?;
         (length.is_multiple_of(SECTOR) && end <= self.backing.capacity()).then_some(offset)
+    }
+}
+
+/// Makes the attempt, again and again while the disk is full if that is to be waited for.
+fn with_room(room: Option<&Room>, mut attempt: impl FnMut() -> io::Result<()>) -> io::Result<()> {
+    match room {
+        Some(room) => room.wait_for(attempt),
+        None => attempt(),
     }
 }
 

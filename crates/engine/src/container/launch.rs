@@ -64,6 +64,7 @@ impl Inner {
     async fn try_launch(&self, container: &Arc<Container>, machine: &Arc<Machine>) -> Result<Launched> {
         let record = container.record();
         let guest = machine.guest().await?;
+        self.check_room(&guest)?;
         let image = self.find_image(&record.image_id, None).await?;
         let ends = Ends {
             hub: container.hub.clone(),

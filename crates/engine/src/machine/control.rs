@@ -153,8 +153,14 @@ impl Control {
         ))
     }
 
-    /// Sends a request and waits for its answer. Cancelling leaves the request sent.
-    pub(crate) async fn request(&self, request: Request, patience: Duration) -> Result<Reply, GuestError> {
+    /// Sends a request and waits for its answer for as long as `patience` says, and for as long again while the guest
+    /// is `excused`. Cancelling leaves the request sent.
+    pub(crate) async fn request(
+        &self,
+        request: Request,
+        patience: Duration,
+        excused: impl Fn() -> bool,
+    ) -> Result<Reply, GuestError> {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let bytes = frame::encode(&FromHost::Request { id, request })?;
         let (sender, receiver) = oneshot::channel();
@@ -173,9 +179,14 @@ impl Control {
                 .map_err(|_| GuestError::Gone)?
                 .map_err(GuestError::Refused)
         };
-        tokio::time::timeout(patience, answer)
-            .await
-            .map_err(|_| GuestError::Silent(patience))?
+        let mut answer = std::pin::pin!(answer);
+        loop {
+            match tokio::time::timeout(patience, &mut answer).await {
+                Ok(answer) => return answer,
+                Err(_) if excused() => {}
+                Err(_) => return Err(GuestError::Silent(patience)),
+            }
+        }
     }
 
     /// Sends a request whose answer nobody waits for. False when the guest takes nothing now.

@@ -206,11 +206,23 @@ impl Guest {
         request: Request,
         patience: Duration,
     ) -> Result<Reply, GuestError> {
-        self.control.request(request, patience).await
+        self.control
+            .request(request, patience, || self.is_excused())
+            .await
+    }
+
+    /// Whether the guest waits for room on the disk of the host.
+    pub(crate) fn waits_for_room(&self) -> bool {
+        self.process.waits_for_room()
+    }
+
+    /// Whether a guest that does not answer cannot help it. One that is to stop has no excuse.
+    fn is_excused(&self) -> bool {
+        self.waits_for_room() && !self.is_stopping()
     }
 
     async fn request_within(&self, request: Request, patience: Duration) -> Result<Reply, GuestError> {
-        let result = self.control.request(request, patience).await;
+        let result = self.request_patiently(request, patience).await;
         if let Err(GuestError::Silent(_)) = &result {
             tracing::error!(architecture = %self.architecture, "the guest does not answer: its machine is ended");
             self.process.kill();

@@ -45,6 +45,7 @@ pub(crate) struct VmmProcess {
     waiting: Arc<Mutex<Waiting>>,
     ended: watch::Receiver<Option<Ended>>,
     entered: watch::Receiver<Option<u64>>,
+    host_disk_full: watch::Receiver<bool>,
     kill: Arc<Notify>,
 }
 
@@ -83,12 +84,14 @@ impl VmmProcess {
         let waiting = Arc::new(Mutex::new(Waiting::default()));
         let (ended_sender, ended) = watch::channel(None);
         let (entered_sender, entered) = watch::channel(None);
+        let (full_sender, host_disk_full) = watch::channel(false);
         let kill = Arc::new(Notify::new());
         let supervisor = Supervisor {
             child,
             waiting: waiting.clone(),
             ended: ended_sender,
             entered: entered_sender,
+            host_disk_full: full_sender,
             kill: kill.clone(),
             log_path: log_path.to_owned(),
         };
@@ -99,6 +102,7 @@ impl VmmProcess {
             waiting,
             ended,
             entered,
+            host_disk_full,
             kill,
         })
     }
@@ -116,6 +120,11 @@ impl VmmProcess {
     /// epoch.
     pub(crate) fn entered(&self) -> Option<u64> {
         *self.entered.borrow()
+    }
+
+    /// Whether the guest waits for room on the disk of the host.
+    pub(crate) fn waits_for_room(&self) -> bool {
+        *self.host_disk_full.borrow()
     }
 
     /// Ends the child without asking it.
@@ -184,6 +193,7 @@ struct Supervisor {
     waiting: Arc<Mutex<Waiting>>,
     ended: watch::Sender<Option<Ended>>,
     entered: watch::Sender<Option<u64>>,
+    host_disk_full: watch::Sender<bool>,
     kill: Arc<Notify>,
     log_path: PathBuf,
 }
@@ -244,6 +254,14 @@ impl Supervisor {
                 if let Some(sender) = self.waiting.locked().inspections.pop_front() {
                     let _ = sender.send(inspection);
                 }
+            }
+            Event::HostDisk { full } => {
+                if full {
+                    tracing::warn!("the host's disk is full: the machine waits until there is room");
+                } else {
+                    tracing::info!("the host's disk has room again: the machine goes on");
+                }
+                self.host_disk_full.send_replace(full);
             }
             Event::Stopped { .. } => {}
         }
