@@ -1,4 +1,8 @@
 //! Debian's docker.io on this computer: the baseline of what sampan does on its host.
+//!
+//! Its packages are of the release that the guests have, whose C library this computer need not have. So dockerd runs
+//! with them as its root, in a mount namespace of its own (unshare(1), chroot(8)); the client, which is static enough,
+//! runs outside, as sampan's does.
 
 use std::fs;
 use std::path::PathBuf;
@@ -10,6 +14,18 @@ use anyhow::{Context, Result, bail};
 use super::docker;
 use crate::architecture::Architecture;
 use crate::{publish, run};
+
+/// Makes `$1/root` the root of what follows, with `$1/data` in it.
+const ENTER: &str = "mount --bind $1/root $1/root
+cd $1/root
+mkdir -p proc sys dev tmp run data
+for folder in proc sys dev; do mount --rbind /$folder $folder; done
+mount -t tmpfs tmpfs tmp
+mount -t tmpfs tmpfs run
+mount --bind $1/data data
+shift
+export PATH=/usr/sbin:/usr/bin:/sbin:/bin
+exec chroot . \"$@\"";
 
 /// A dockerd with data of its own. It ends, and its data is deleted, when this is dropped.
 pub(super) struct Dockerd {
@@ -27,27 +43,33 @@ impl Dockerd {
         let programs = docker::packages(Architecture::of_host()?)?;
         let home = std::env::temp_dir().join(format!("dockerd-bench-{}", std::process::id()));
         publish::remove(&home)?;
-        fs::create_dir_all(&home).with_context(|| format!("cannot create {}", home.display()))?;
+        let data = home.join("data");
+        fs::create_dir_all(&data).with_context(|| format!("cannot create {}", data.display()))?;
         // Not the one of an installed Docker.
-        fs::write(home.join("daemon.json"), "{}")?;
-        let path = [&programs.join("usr/sbin"), &programs.join("usr/bin")].map(|folder| folder.clone());
-        let inherited = std::env::var_os("PATH").unwrap_or_default();
-        let path = std::env::join_paths(path.into_iter().chain(std::env::split_paths(&inherited)))?;
-        let mut daemon = Command::new(programs.join("usr/sbin/dockerd"))
+        fs::write(data.join("daemon.json"), "{}")?;
+        run::run(
+            Command::new("cp")
+                .args(["--archive", "--link"])
+                .arg(&programs)
+                .arg(home.join("root")),
+        )?;
+        let mut daemon = Command::new("unshare")
+            .args(["--mount", "sh", "-e", "-c", ENTER, "sh"])
+            .arg(&home)
             .args([
+                "/usr/sbin/dockerd",
                 "--bridge=none",
                 "--ip-forward=false",
                 "--ip-masq=false",
                 "--ip6tables=false",
                 "--iptables=false",
                 "--storage-driver=overlay2",
+                "--config-file=/data/daemon.json",
+                "--data-root=/data/docker",
+                "--exec-root=/data/exec",
+                "--pidfile=/data/pid",
+                "--host=unix:///data/sock",
             ])
-            .arg(format!("--config-file={}", home.join("daemon.json").display()))
-            .arg(format!("--data-root={}", home.join("data").display()))
-            .arg(format!("--exec-root={}", home.join("exec").display()))
-            .arg(format!("--pidfile={}", home.join("pid").display()))
-            .arg(format!("--host=unix://{}", home.join("sock").display()))
-            .env("PATH", path)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -76,7 +98,7 @@ impl Dockerd {
                 .args(arguments)
                 .env(
                     "DOCKER_HOST",
-                    format!("unix://{}", self.home.join("sock").display()),
+                    format!("unix://{}", self.home.join("data/sock").display()),
                 )
                 .env("HOME", &self.home),
         )
