@@ -154,8 +154,12 @@ pub mod apart {
             world.ok(["create", "--name", "waiting", "alpine", "true"]);
             let filler = folder.path().join("filler");
             fill(&filler);
-            let write = "dd if=/dev/urandom of=/written bs=1M count=8 && sync /written && md5sum /written";
+            let write =
+                "echo begun && dd if=/dev/urandom of=/written bs=1M count=8 conv=fsync && md5sum /written";
             let writing = world.start(["exec", "writer", "sh", "-c", write]);
+            writing.wait_for("begun");
+            // Time in which a disk that did not wait would have told the guest of an error.
+            world.ok(["exec", "writer", "sleep", "2"]);
             // The host answers, and refuses what needs room.
             world.sampan(["start", "waiting"]).exits_with(1).warns(FULL);
             world
@@ -171,7 +175,7 @@ pub mod apart {
             // The guest drops what it keeps in memory, so the sum is of what reached the disk.
             let read = "echo 3 > /proc/sys/vm/drop_caches; md5sum /written";
             let sum = world.ok(["exec", "--privileged", "writer", "sh", "-c", read]);
-            assert_eq!(written.stdout.trim_end(), sum);
+            assert_eq!(written.stdout.lines().last(), Some(sum.as_str()));
         });
     }
 
