@@ -40,7 +40,7 @@ pub fn run(arch: Architecture, acceleration: Acceleration, filters: &[String]) -
     run::run(&mut program(arch, acceleration, filters)?)
 }
 
-/// Runs the tests of load and of kills in the whole of their numbers, which takes about half an hour.
+/// Runs the tests of load and of kills in the whole of their numbers, which takes far longer than a test run.
 ///
 /// # Errors
 /// As [`run`].

@@ -337,14 +337,7 @@ impl Writer {
 
     fn refused(&self, error: redb::Error) -> Refused {
         match error {
-            redb::Error::Io(error)
-                if matches!(
-                    error.kind(),
-                    std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded
-                ) =>
-            {
-                Refused::Full(self.path.clone())
-            }
+            redb::Error::Io(error) if store::is_disk_full(&error) => Refused::Full(self.path.clone()),
             error => Refused::Other(error.to_string()),
         }
     }
@@ -450,7 +443,7 @@ mod tests {
         assert_eq!(State::open(&path, "id").unwrap().1.records.len(), 1);
     }
 
-    /// Makes the writer's commits fail or succeed again: a database that is a folder cannot be opened.
+    /// A writer whose commits fail for as long as its database is a folder, which cannot be opened.
     fn broken(path: &Path) -> Writer {
         std::fs::create_dir(path).unwrap();
         Writer {

@@ -138,6 +138,14 @@ pub enum ErrorKind {
     Internal,
 }
 
+/// Whether a file operation failed for want of room on the disk, or of what a user may take of it.
+pub fn is_disk_full(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    )
+}
+
 impl StoreError {
     /// The family of the error.
     pub fn kind(&self) -> ErrorKind {
@@ -171,10 +179,7 @@ impl StoreError {
     /// A failed file operation; a full disk becomes [`StoreError::DiskFull`].
     pub(crate) fn io(path: impl Into<PathBuf>, source: io::Error) -> Self {
         let path = path.into();
-        if matches!(
-            source.kind(),
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
-        ) {
+        if is_disk_full(&source) {
             Self::DiskFull(path)
         } else {
             Self::Io { path, source }

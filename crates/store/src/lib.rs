@@ -45,7 +45,7 @@ pub use compose::Composition;
 pub use config::{Credentials, Limits, Mirror, Patience, StoreConfig};
 pub use digest::{Digest, DigestError};
 pub use distribution::Distribution;
-pub use error::{ErrorKind, LayerError, StoreError};
+pub use error::{ErrorKind, LayerError, StoreError, is_disk_full};
 pub use event::{DiskUsage, ImageUsage, Loaded, PullEvent, Pulled, PushEvent, Removal};
 pub use image::{Healthcheck, HistoryEntry, Image, ImageConfig, ImageLayer};
 pub use platform::{Platform, PlatformError};
