@@ -10,6 +10,7 @@ mod networks;
 mod registries;
 mod streams;
 mod system;
+mod traces;
 mod volumes;
 
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use std::sync::Arc;
 use engine::{Engine, Filters};
 use hyper::body::Incoming;
 use hyper::{Method, Request};
+use journey::Recent;
 use percent_encoding::percent_decode_str;
 use tokio::sync::Notify;
 
@@ -30,6 +32,7 @@ use crate::version::ApiVersion;
 pub(crate) struct Call {
     engine: Engine,
     stop: Arc<Notify>,
+    traces: Arc<Recent>,
     version: ApiVersion,
     query: Query,
     request: Request<Incoming>,
@@ -60,10 +63,11 @@ pub(crate) async fn dispatch(
         .map_err(|_| ApiError::page_not_found())?;
     let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
     let method = request.method().clone();
-    let State { engine, stop } = state;
+    let State { engine, stop, traces } = state;
     let call = Call {
         engine,
         stop,
+        traces,
         version,
         query: Query::parse(request.uri().query()),
         request,
@@ -154,6 +158,7 @@ pub(crate) async fn dispatch(
 
         ("POST", ["sampan", "service", "stop"]) => Ok(machines::stop_service(&call)),
         ("GET", ["sampan", "doctor"]) => machines::doctor(call).await,
+        ("GET", ["sampan", "traces", id]) => traces::find(&call, id),
         ("GET", ["sampan", "machines", machine, "json"]) => machines::inspect(call, machine).await,
         ("POST", ["sampan", "machines", machine, "start"]) => machines::start(call, machine).await,
         ("POST", ["sampan", "machines", machine, "stop"]) => machines::stop(call, machine).await,

@@ -13,6 +13,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use journey::{Recent, Step, Trace, TraceId};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 use crate::body::Response;
@@ -21,6 +22,9 @@ use crate::raw::{Opened, WithoutUpgrade};
 use crate::sys::{ListenError, Listener, Stream};
 use crate::version::{self, ApiVersion};
 use crate::{limits, routes};
+
+/// Characters of a path that are recorded.
+const LONGEST_PATH: usize = 256;
 
 /// The server could not start or go on.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +54,7 @@ pub struct Server {
     engine: Engine,
     listener: Listener,
     stop: Arc<Notify>,
+    traces: Arc<Recent>,
 }
 
 impl Server {
@@ -60,6 +65,7 @@ impl Server {
             engine,
             listener: Listener::bind(path)?,
             stop: Arc::new(Notify::new()),
+            traces: Arc::default(),
         })
     }
 
@@ -85,6 +91,7 @@ impl Server {
                     let state = State {
                         engine: self.engine.clone(),
                         stop: self.stop.clone(),
+                        traces: self.traces.clone(),
                     };
                     tokio::spawn(connection(state, stream, permit));
                 }
@@ -124,6 +131,8 @@ pub(crate) struct State {
     pub(crate) engine: Engine,
     /// Ends the server.
     pub(crate) stop: Arc<Notify>,
+    /// What clients asked to be recorded.
+    pub(crate) traces: Arc<Recent>,
 }
 
 async fn connection(state: State, stream: Stream, permit: Arc<Permit>) {
@@ -156,11 +165,31 @@ async fn connection(state: State, stream: Stream, permit: Arc<Permit>) {
 }
 
 async fn answer(state: State, request: Request<Incoming>) -> Response {
+    let trace = trace(&state, &request);
+    journey::within(trace, traced_answer(state, request)).await
+}
+
+/// The trace that a request asks to be part of.
+fn trace(state: &State, request: &Request<Incoming>) -> Option<Trace> {
+    let header = request.headers().get("traceparent")?.to_str().ok()?;
+    Some(state.traces.of(TraceId::recorded(header)?))
+}
+
+async fn traced_answer(state: State, request: Request<Incoming>) -> Response {
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let begun = journey::begin();
     let answered = match version::split(&path) {
         Ok((version, path)) => routes::dispatch(state, version, path, request).await,
         Err(unsupported) => Err(unsupported.into()),
     };
+    begun.done(|| Step::Request {
+        method: method.to_string(),
+        path: path.chars().take(LONGEST_PATH).collect(),
+        status: match &answered {
+            Ok(response) => response.status().as_u16(),
+            Err(error) => error.status.as_u16(),
+        },
+    });
     let mut response = match answered {
         Ok(response) => {
             tracing::debug!(%method, path, status = response.status().as_u16(), "answered");

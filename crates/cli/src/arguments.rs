@@ -1,6 +1,7 @@
 //! The command line: Docker's commands with Docker's flags, and sampan's own.
 
 mod container;
+mod explain;
 mod files;
 mod groups;
 mod image;
@@ -21,6 +22,7 @@ pub(crate) use container::{
     AttachArguments, CreateArguments, ExecArguments, KillArguments, LogsArguments, Names, PsArguments,
     RenameArguments, RmArguments, RunArguments, StartArguments, StopArguments,
 };
+pub(crate) use explain::{ExplainArguments, ExplainCommand, Language};
 pub(crate) use files::{
     CpArguments, DiffArguments, ExportArguments, PortArguments, StatsArguments, TopArguments, UpdateArguments,
 };
@@ -201,6 +203,9 @@ pub(crate) enum Command {
     #[command(override_usage = "sampan wait CONTAINER [CONTAINER...]")]
     Wait(Names),
 
+    /// Run a command and tell what happened for it, step by step and with times
+    #[command(override_usage = "sampan explain [OPTIONS] COMMAND")]
+    Explain(ExplainArguments),
     /// Start, stop and inspect the machines that containers run in
     #[command(subcommand, override_usage = "sampan machine COMMAND")]
     Machine(MachineCommand),

@@ -18,6 +18,7 @@ use hyper::header::{CONNECTION, CONTENT_TYPE, HOST, UPGRADE};
 use hyper::upgrade::Upgraded;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
+use journey::Step;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -159,7 +160,11 @@ impl Client {
         match sys::connect(&self.host.path).await {
             Ok(connection) => Ok(connection),
             Err(error) if self.host.own && sys::is_absent(&error) => {
-                autostart::connect(&self.host.path).await
+                let starting = autostart::connect(&self.host.path);
+                journey::measured(starting, |_| Step::ServiceStarted {
+                    address: sys::address(&self.host.path),
+                })
+                .await
             }
             // What connect(2) cannot be asked at all.
             Err(error) if self.host.own && error.kind() == io::ErrorKind::InvalidInput => {
@@ -194,6 +199,21 @@ impl Client {
     /// none. So this user's own service is greeted once, and another is started where no answer comes: the request
     /// itself could not be sent a second time.
     async fn sender(&self) -> Result<SendRequest<RequestBody>> {
+        let first = !self.answered.load(Ordering::Relaxed);
+        let connecting = journey::begin();
+        let sender = self.greeted().await;
+        if first {
+            connecting.ended(&sender, || Step::Connected {
+                address: sys::address(&self.host.path),
+            });
+        }
+        if sender.is_ok() {
+            self.answered.store(true, Ordering::Relaxed);
+        }
+        sender
+    }
+
+    async fn greeted(&self) -> Result<SendRequest<RequestBody>> {
         if !self.host.own || self.answered.load(Ordering::Relaxed) {
             return self.open().await;
         }
@@ -201,10 +221,7 @@ impl Client {
         loop {
             let mut sender = self.open().await?;
             match greet(&mut sender).await {
-                Ok(()) => {
-                    self.answered.store(true, Ordering::Relaxed);
-                    return Ok(sender);
-                }
+                Ok(()) => return Ok(sender),
                 Err(error) if attempt == GREETINGS => return Err(error),
                 Err(_) => attempt += 1,
             }
@@ -217,7 +234,10 @@ impl Client {
         Ok(sender)
     }
 
-    async fn send(&self, request: Request<RequestBody>) -> Result<Response<Incoming>> {
+    async fn send(&self, mut request: Request<RequestBody>) -> Result<Response<Incoming>> {
+        if let Some(trace) = journey::current() {
+            add_headers(&mut request, &[("traceparent", trace.id().traceparent())])?;
+        }
         let response = self.sender().await?.send_request(request).await?;
         if response.status().is_client_error() || response.status().is_server_error() {
             return Err(refusal(response).await);

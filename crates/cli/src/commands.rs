@@ -7,6 +7,7 @@ mod cp;
 mod doctor;
 mod events;
 mod exec;
+mod explain;
 mod files;
 mod images;
 mod inspect;
@@ -101,6 +102,7 @@ async fn client_command(client: Client, command: Command) -> Result<()> {
         Command::Events(arguments) => events::run(&client, arguments).await,
         Command::Version(arguments) => version::run(&client, arguments).await,
         Command::Info(arguments) => version::info(&client, arguments).await,
+        Command::Explain(arguments) => explain::run(&client, arguments).await,
         Command::Machine(command) => machine::run(&client, command).await,
         Command::Doctor(arguments) => doctor::run(&client, arguments).await,
         Command::Service(arguments) => match arguments.action {

@@ -11,6 +11,7 @@ mod create;
 mod credentials;
 mod detach;
 mod devices;
+mod explain;
 mod failure;
 mod format;
 mod mounts;

@@ -151,7 +151,7 @@ impl Engine {
         &self,
         operation: impl Future<Output = Result<T>> + Send + 'static,
     ) -> Result<T> {
-        tokio::spawn(operation)
+        tokio::spawn(journey::carry(operation))
             .await
             .map_err(|error| EngineError::Internal(format!("an operation was interrupted: {error}")))?
     }

@@ -21,6 +21,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
+use journey::Step;
 use protocol::Architecture;
 use tokio::sync::mpsc;
 
@@ -104,18 +105,26 @@ impl Machine {
     /// outcome. Cancelling the future does not stop the boot.
     pub(crate) async fn guest(self: &Arc<Self>) -> Result<Arc<Guest>> {
         if let Some(guest) = self.running() {
+            journey::happened(|| Step::MachineRan {
+                architecture: self.settings.architecture.to_string(),
+                kernel: guest.hello.kernel_release.clone(),
+            });
             return Ok(guest);
         }
         let seen = self.attempts.load(Ordering::Acquire);
         let machine = self.clone();
-        tokio::spawn(async move { machine.boot_after(seen).await })
+        tokio::spawn(journey::carry(async move { machine.boot_after(seen).await }))
             .await
             .map_err(|error| self.error(format!("could not be booted: {error}")))?
     }
 
     async fn boot_after(self: Arc<Self>, seen: u64) -> Result<Arc<Guest>> {
+        let waiting = journey::begin();
         let _transition = self.transition.lock().await;
         if let Some(guest) = self.running() {
+            waiting.done(|| Step::MachineAwaited {
+                architecture: self.settings.architecture.to_string(),
+            });
             return Ok(guest);
         }
         if self.attempts.load(Ordering::Acquire) > seen

@@ -24,7 +24,8 @@ pub use architecture::{Architecture, UnknownArchitecture};
 pub use capability::CAPABILITIES;
 pub use files::{COMPLETE, FileJob, PathStat, View};
 pub use message::{
-    Event, ExitStatus, Failure, FailureKind, FromGuest, FromHost, Hello, Reply, Request, Welcome,
+    Event, ExitStatus, Failure, FailureKind, FromGuest, FromHost, Hello, Reply, Request, StartPart,
+    StartedPart, Welcome,
 };
 pub use spec::{
     Attachment, Bridge, ContainerSpec, Device, DeviceKind, DeviceLimit, DeviceRule, LayerExtent, Limits,

@@ -157,9 +157,12 @@ pub enum Request {
 pub enum Reply {
     /// Nothing more to say.
     Done,
-    /// The process runs. `pid` is its number in the guest's own PID namespace.
+    /// The process runs. `pid` is its number in the guest's own PID namespace; `parts` is what was done for a
+    /// container's first one, in its order.
     Started {
         pid: u32,
+        #[serde(default)]
+        parts: Vec<StartedPart>,
     },
     /// These of the asked layers are not mounted any more; the others are in use.
     Released {
@@ -170,6 +173,35 @@ pub enum Reply {
     },
     Usage(Box<Usage>),
     Path(PathStat),
+}
+
+/// A part of a container's start and the time that it took.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StartedPart {
+    pub part: StartPart,
+    /// Nanoseconds.
+    pub took_ns: u64,
+}
+
+/// What the guest does to start a container, in its order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StartPart {
+    /// The image layers are mounted.
+    Layers,
+    /// The byte streams are connected.
+    Streams,
+    /// The overlay root is mounted.
+    Root,
+    /// The cgroup with its limits and device rules.
+    Cgroup,
+    /// The namespaces that are prepared or shared: network with its interfaces, names, IPC.
+    Surroundings,
+    /// The process in its own namespaces: mounts, privileges, seccomp, and the program's execution.
+    Program,
+    /// A part of a newer guest.
+    #[serde(other)]
+    Other,
 }
 
 /// Why the guest did not do as asked.

@@ -152,6 +152,15 @@ impl Descriptor {
 }
 
 impl Index {
+    /// How many platforms it has an image for; what is no image, such as an attestation, names none.
+    pub(crate) fn offered(&self) -> usize {
+        let named = |entry: &&Descriptor| {
+            let platform = entry.platform.as_ref();
+            platform.is_some_and(|platform| platform.os != "unknown")
+        };
+        self.manifests.iter().filter(named).count()
+    }
+
     /// The entry that serves a platform best; the first of equals.
     pub(crate) fn choose(&self, platform: &Platform) -> Result<&Descriptor, StoreError> {
         let offered = self.manifests.iter().filter_map(|entry| {

@@ -17,7 +17,7 @@ use crate::event::{PullEvent, Pulled};
 use crate::image::ConfigFile;
 use crate::images;
 use crate::layer::{Compression, LayerFiles, Source, ingest};
-use crate::manifest::{Descriptor, Document, Manifest};
+use crate::manifest::{Descriptor, Document, Index, Manifest};
 use crate::platform::Platform;
 use crate::reference::Reference;
 use crate::registry::{Access, Client, Download, Session, Step};
@@ -82,7 +82,12 @@ async fn one(
     let transport = store.transport().await?;
     let client = Client::new(&transport, &store.config, reference, Access::Pull, credentials)?;
     let subject = reference.familiar();
-    let (fetched, session) = client.resolve().await?;
+    let (fetched, session) = journey::measured(client.resolve(), |resolved| journey::Step::Resolved {
+        registry: resolved.map_or_else(|| reference.domain().to_owned(), |(_, session)| session.host()),
+        image: subject.clone(),
+        digest: resolved.map_or_else(String::new, |(fetched, _)| fetched.digest.to_string()),
+    })
+    .await?;
     let pull = Pull {
         store,
         client: &client,
@@ -105,13 +110,27 @@ async fn one(
     let (manifest, manifest_digest) = match Document::parse(&subject, &fetched.content_type, &fetched.bytes)?
     {
         Document::Manifest(manifest) => (manifest, digest.clone()),
-        Document::Index(index) => pull.choose(index.choose(platform)?).await?,
+        Document::Index(index) => {
+            journey::measured(pull.choose(&index, platform), |chosen| {
+                journey::Step::PlatformChosen {
+                    platform: platform.to_string(),
+                    offered: index.offered(),
+                    digest: chosen.map_or_else(String::new, |(_, digest)| digest.to_string()),
+                }
+            })
+            .await?
+        }
     };
     let limits = &store.config.limits;
     manifest.check(&subject, limits)?;
-    let config_bytes = client
-        .blob(session, &manifest.config.digest, limits.config)
-        .await?;
+    let config_bytes = journey::measured(
+        client.blob(session, &manifest.config.digest, limits.config),
+        |_| journey::Step::ConfigRead {
+            digest: manifest.config.digest.to_string(),
+            layers: manifest.layers.len(),
+        },
+    )
+    .await?;
     let config = ConfigFile::parse(&config_bytes)
         .map_err(|error| StoreError::invalid(&subject, format!("its config is malformed: {error}")))?;
     let image_platform = if config.architecture.is_empty() {
@@ -153,7 +172,8 @@ async fn one(
     let newer = !images::has_names(store, &id, &record.platform, &names)?;
     let writer = Arc::clone(store);
     let image_id = id.clone();
-    blocking(move || writer.database.put(&image_id, &config_bytes, &record, &names)).await?;
+    let writing = blocking(move || writer.database.put(&image_id, &config_bytes, &record, &names));
+    journey::measured(writing, |_| journey::Step::ImageRecorded { id: id.to_string() }).await?;
     drop(lease);
     let image = images::by_id(store, &id)?;
     tell(progress, PullEvent::Digest(digest.clone())).await;
@@ -169,8 +189,9 @@ struct Pull<'a> {
 }
 
 impl Pull<'_> {
-    /// The manifest that an index entry points at.
-    async fn choose(&self, entry: &Descriptor) -> Result<(Manifest, Digest), StoreError> {
+    /// The manifest that an index has for a platform.
+    async fn choose(&self, index: &Index, platform: &Platform) -> Result<(Manifest, Digest), StoreError> {
+        let entry = index.choose(platform)?;
         let fetched = self
             .client
             .manifest_by_digest(self.session, &entry.digest)
@@ -239,15 +260,24 @@ impl Pull<'_> {
         let guard = Arc::new(making.lock_owned().await);
         if self.store.content.layer(diff_id).is_some() {
             let record = kept_layer(self.store, diff_id)?;
+            journey::happened(|| journey::Step::LayerKept {
+                digest: layer.digest.to_string(),
+            });
             tell(self.progress, PullEvent::AlreadyExists { id }).await;
             return Ok(record);
         }
+        let fetching = journey::begin();
         let mut result = self.fetch(layer, diff_id, &id, lease, Arc::clone(&guard)).await;
         if let Err((_, Resumed(true))) = &result {
             // What an earlier pull left was not what it seemed, as after a power cut. Once more from the start.
             result = self.fetch(layer, diff_id, &id, lease, guard).await;
         }
-        let record = result.map_err(|(error, _)| error)?;
+        let result = result.map_err(|(error, _)| error);
+        fetching.ended(&result, || journey::Step::LayerPulled {
+            digest: layer.digest.to_string(),
+            bytes: layer.size,
+        });
+        let record = result?;
         tell(self.progress, PullEvent::PullComplete { id }).await;
         Ok(record)
     }

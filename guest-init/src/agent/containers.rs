@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use protocol::{
     ContainerSpec, Event, ExitStatus, FailureKind, FileJob, FromGuest, FromHost, LayerExtent, Reply, Request,
-    View,
+    StartPart, View,
 };
 use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
@@ -21,7 +21,7 @@ use crate::container::device_filter;
 use crate::failure::{Context, Outcome, failure, invalid};
 use crate::files::{self, Place, Work};
 use crate::layers::Layers;
-use crate::shim::{self, Launch};
+use crate::shim::{self, Launch, Stopwatch};
 use crate::sys;
 use crate::sys::process::Forked;
 
@@ -148,9 +148,11 @@ impl Containers {
             Some(rules) => rules.try_clone().context(|| "the device rules".to_owned())?,
             None => device_filter::load(&[])?,
         };
+        let mut stopwatch = Stopwatch::start();
         self.end_visits(&spec.id);
         let lower = self.layers.acquire(&spec.layers)?;
-        let result = self.launch(epoll, request, &spec, &lower, &rules);
+        stopwatch.lap(StartPart::Layers);
+        let result = self.launch(epoll, request, &spec, &lower, &rules, stopwatch);
         if result.is_err() {
             self.layers.put_back(&spec.layers);
         }
@@ -164,6 +166,7 @@ impl Containers {
         spec: &ContainerSpec,
         lower: &[String],
         device_rules: &OwnedFd,
+        stopwatch: Stopwatch,
     ) -> Outcome<()> {
         let what = || format!("container {} could not be started", spec.id);
         let (ours, theirs) = socketpair(
@@ -193,8 +196,9 @@ impl Containers {
                     request,
                     lower,
                     device_rules,
+                    stopwatch,
                 };
-                shim::run(&launch, theirs)
+                shim::run(launch, theirs)
             }
             Forked::Parent { pid } => pid,
         };
@@ -423,7 +427,7 @@ impl Containers {
             FromGuest::Reply { id, result } => {
                 running.waiting.remove(id);
                 if *id == running.start
-                    && let Ok(Reply::Started { pid }) = result
+                    && let Ok(Reply::Started { pid, .. }) = result
                 {
                     running.first = Some(*pid);
                 }

@@ -9,6 +9,7 @@ mod job;
 mod link;
 mod resolv_conf;
 mod serve;
+mod stopwatch;
 mod streams;
 mod surroundings;
 
@@ -19,6 +20,8 @@ use protocol::{ContainerSpec, FromGuest};
 
 use crate::channel::Channel;
 use crate::sys;
+
+pub(crate) use stopwatch::Stopwatch;
 
 /// What a shim is born with.
 pub(crate) struct Launch<'a> {
@@ -31,10 +34,12 @@ pub(crate) struct Launch<'a> {
     pub(crate) lower: &'a [String],
     /// The device rules of a container without devices of its own, loaded once by PID 1.
     pub(crate) device_rules: &'a OwnedFd,
+    /// Runs since the request came.
+    pub(crate) stopwatch: Stopwatch,
 }
 
 /// Runs a container from its start to its end. Called in the forked child of PID 1.
-pub(crate) fn run(launch: &Launch<'_>, socket: OwnedFd) -> ! {
+pub(crate) fn run(launch: Launch<'_>, socket: OwnedFd) -> ! {
     // What else PID 1 has open is not this process's business.
     if sys::fd::close_all_except(&[socket.as_fd(), launch.device_rules.as_fd()]).is_err() {
         sys::process::exit_now(1);
@@ -43,11 +48,12 @@ pub(crate) fn run(launch: &Launch<'_>, socket: OwnedFd) -> ! {
     // its own value, which also bounds what it may lower it to.
     let _ = std::fs::write("/proc/self/oom_score_adj", "-999");
     let mut channel = Channel::new(socket);
+    let request = launch.request;
     match serve::Shim::start(launch) {
         Ok(shim) => shim.serve(channel),
         Err(failure) => {
             let reply = FromGuest::Reply {
-                id: launch.request,
+                id: request,
                 result: Err(failure),
             };
             let _ = channel.send(&reply).and_then(|()| channel.flush_all());

@@ -5,18 +5,18 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use protocol::{
     Attachment, ContainerSpec, DeviceKind, Event, FailureKind, FromGuest, FromHost, Process, Reply, Request,
-    WindowSize,
+    StartPart, WindowSize,
 };
 use rustix::buffer::spare_capacity;
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::fs::{FileType, stat};
 use rustix::io::Errno;
 
-use super::Launch;
 use super::job::{Job, Verdict};
 use super::resolv_conf;
 use super::streams::open_streams;
 use super::surroundings::Surroundings;
+use super::{Launch, Stopwatch};
 use crate::channel::Channel;
 use crate::container::cgroup::Cgroup;
 use crate::container::device_filter::{self, Kind, Rule};
@@ -63,18 +63,23 @@ pub(super) struct Shim {
     oom_kills: u64,
     /// Whether children are made in the container's PID namespace.
     entered: bool,
+    /// Runs until its first process has executed its program.
+    stopwatch: Option<Stopwatch>,
     /// What its /etc/resolv.conf was at its start.
     resolv_conf: String,
 }
 
 impl Shim {
     /// Builds the container and starts its first process, whose verdict is still to come.
-    pub(super) fn start(launch: &Launch<'_>) -> Outcome<Self> {
+    pub(super) fn start(launch: Launch<'_>) -> Outcome<Self> {
         let spec = launch.spec;
+        let mut stopwatch = launch.stopwatch;
         let terminals = Terminals::create()?;
         // Dialled first: the host answers while the container is being built.
         let (child_streams, links) = open_streams(&spec.process.stdio, &terminals)?;
+        stopwatch.lap(StartPart::Streams);
         let root = root::overlay(&spec.id, launch.lower)?;
+        stopwatch.lap(StartPart::Root);
         let cgroup = Cgroup::create(&spec.id, &spec.limits)?;
         // Held beside, because the cgroup itself moves on or is gone when something fails.
         let grave = cgroup.duplicate()?;
@@ -89,7 +94,9 @@ impl Shim {
                 .context(|| "the device rules could not be attached".to_owned())?;
             let memory_events = cgroup.events("memory.events")?;
             let epoll = epoll::create(CreateFlags::CLOEXEC).context(|| "epoll".to_owned())?;
+            stopwatch.lap(StartPart::Cgroup);
             let surroundings = Surroundings::prepare(spec, launch.neighbours, cgroup.directory())?;
+            stopwatch.lap(StartPart::Surroundings);
             let parts = inside::Parts {
                 root: root.as_fd(),
                 terminals: &terminals.mount,
@@ -127,6 +134,7 @@ impl Shim {
                 paused: false,
                 oom_kills: 0,
                 entered: false,
+                stopwatch: Some(stopwatch),
                 resolv_conf: spec
                     .etc_files
                     .iter()
@@ -275,7 +283,17 @@ impl Shim {
         };
         let result = match job.read_verdict() {
             Verdict::Pending => return Ok(()),
-            Verdict::Executed => Ok(Reply::Started { pid: job.child.pid }),
+            Verdict::Executed => Ok(Reply::Started {
+                pid: job.child.pid,
+                parts: self
+                    .stopwatch
+                    .take_if(|_| number == FIRST)
+                    .map(|mut stopwatch| {
+                        stopwatch.lap(StartPart::Program);
+                        stopwatch.into_parts()
+                    })
+                    .unwrap_or_default(),
+            }),
             Verdict::Failed(failure) => {
                 job.reported = true;
                 job.links.clear();

@@ -6,6 +6,7 @@ mod bad_registry;
 mod clients;
 mod crash;
 mod exec;
+mod explain;
 mod faults;
 mod files;
 mod first_run;
@@ -68,6 +69,7 @@ pub fn all(shared: &Shared) -> Vec<Trial> {
         bad_host::ALL,
         bad_registry::ALL,
         crash::ALL,
+        explain::ALL,
         faults::ALL,
         first_run::ALL,
         hostile_clients::ALL,

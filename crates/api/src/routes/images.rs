@@ -232,7 +232,7 @@ where
     let (lines, answer) = mpsc::channel::<Value>(limits::QUEUE);
     let (began, beginning) = oneshot::channel::<Result<()>>();
     // The work stops when the client hangs up: its lines have nowhere to go.
-    tokio::spawn(async move {
+    tokio::spawn(journey::carry(async move {
         let mut began = Some(began);
         let mut work = std::pin::pin!(work);
         let mut result = None;
@@ -278,7 +278,7 @@ where
                 return;
             }
         }
-    });
+    }));
     beginning
         .await
         .map_err(|_| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "the work was given up"))??;

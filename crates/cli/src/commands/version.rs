@@ -1,12 +1,11 @@
 //! `version`, with the reason why the server is what it is, and `info`.
 
-use engine::{Accelerator, Architecture, MachineState};
-use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::arguments::FormatArguments;
 use crate::client::{Client, Target};
 use crate::commands::inspect;
+use crate::explain::{self, Server};
 use crate::failure::Result;
 use crate::format::{table, units};
 use crate::output::{line, print, tell};
@@ -75,29 +74,13 @@ pub(crate) async fn run(client: &Client, arguments: FormatArguments) -> Result<(
                 table::VERSION,
             ))?;
             if failure.is_none()
-                && let Ok(machine) = machine(client).await
+                && let Ok(server) = Server::ask(client).await
             {
-                line(&format!("\n{}", why(&machine)))?;
+                line(&format!("\n{}", explain::why(&server)))?;
             }
         }
     }
     failure.map_or(Ok(()), |error| Err(error.into()))
-}
-
-/// What of a machine's report explains the server.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Machine {
-    architecture: Architecture,
-    state: MachineState,
-    accelerator: Option<Accelerator>,
-    kernel_release: Option<String>,
-}
-
-async fn machine(client: &Client) -> Result<Machine, crate::client::ClientError> {
-    client
-        .get(&Target::new(&["sampan", "machines", "default", "json"]))
-        .await
 }
 
 /// An engine of another make may tell no components.
@@ -129,60 +112,6 @@ fn complete(version: &mut Value) {
             components.insert(0, engine);
         }
     }
-}
-
-/// Why the server is `linux/<architecture>`, in plain words.
-fn why(machine: &Machine) -> String {
-    let architecture = machine.architecture;
-    let laptop = match sys::OS {
-        "linux" => {
-            "This host runs Linux itself, and sampan keeps containers away from its kernel all the same, so \
-                    that they behave here as on any other laptop"
-                .to_owned()
-        }
-        os => {
-            let name = if os == "darwin" { "macOS" } else { "Windows" };
-            format!(
-                "This laptop runs {name}, whose kernel has no namespaces and no cgroups, and containers are made \
-                     of these"
-            )
-        }
-    };
-    let kernel = match &machine.kernel_release {
-        Some(release) => format!("Linux kernel {release}"),
-        None => "Linux kernel of their own".to_owned(),
-    };
-    let runner = match machine.accelerator {
-        Some(Accelerator::Kvm) => "run by Linux's hypervisor, KVM",
-        Some(Accelerator::Hvf) => "run by Apple's Hypervisor.framework",
-        Some(Accelerator::Whp) => "run by the Windows Hypervisor Platform",
-        Some(Accelerator::Tcg) => "emulated by QEMU",
-        None => "that is started with the first container",
-    };
-    let own = engine::Architecture::of_host() == Some(architecture);
-    let reason = match (machine.accelerator, own) {
-        (Some(Accelerator::Tcg), false) => format!(
-            "It is {architecture} because it was asked to be: this laptop's own processor is {}, so every \
-             instruction of the machine is translated.",
-            engine::Architecture::of_host().map_or("another", engine::Architecture::docker_name)
-        ),
-        (Some(Accelerator::Tcg), true) => format!(
-            "It is {architecture} like this laptop's own processor; no fast hypervisor was to be had, so its \
-             instructions are translated."
-        ),
-        (_, true) => format!(
-            "It is {architecture} because that is this laptop's own processor, which executes the machine's \
-             instructions directly."
-        ),
-        (_, false) => format!("It is {architecture} because it was asked to be."),
-    };
-    let state = match machine.state {
-        MachineState::Running => "",
-        MachineState::Stopped => " (It is stopped now; the next container starts it.)",
-    };
-    format!(
-        "Why linux/{architecture}?\n{laptop}. Containers run on a {kernel}, in a machine {runner}.{state}\n{reason}"
-    )
 }
 
 /// `sampan info`.
@@ -295,26 +224,5 @@ mod tests {
         let mut version = json!({ "Version": "20", "ApiVersion": "1.41", "Os": "linux", "Arch": "amd64" });
         complete(&mut version);
         assert_eq!(version["Components"][0]["Details"]["ApiVersion"], "1.41");
-    }
-
-    #[test]
-    fn a_foreign_machine_is_said_to_be_emulated() {
-        let foreign = if cfg!(target_arch = "x86_64") {
-            "arm64"
-        } else {
-            "amd64"
-        };
-        let machine = Machine {
-            architecture: foreign.parse().unwrap(),
-            state: MachineState::Running,
-            accelerator: Some(Accelerator::Tcg),
-            kernel_release: Some("6.12.9".into()),
-        };
-        let text = why(&machine);
-        assert!(text.starts_with(&format!("Why linux/{foreign}?")), "{text}");
-        assert!(
-            text.contains("emulated by QEMU") && text.contains("6.12.9"),
-            "{text}"
-        );
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bollard_stubs::models::{ContainerCreateBody, ContainerCreateResponse};
+use journey::Step;
 use protocol::Architecture;
 use store::{Image, Platform};
 
@@ -48,7 +49,7 @@ impl Inner {
             .ok_or_else(|| {
                 EngineError::BadRequest("config cannot be empty in order to create a container".to_owned())
             })?;
-        let image = self.find_image(&wanted, platform).await?;
+        let image = self.look_up(&wanted, platform).await?;
         let architecture = architecture_of(&image, &wanted)?;
         let id = names::new_id()?;
         let wanted = mounts::wanted(&body, &image.config.volumes, |container| {
@@ -93,14 +94,21 @@ impl Inner {
         };
         // A container that goes away with its run goes away with the service too, so nobody is promised its
         // record.
-        let written = if record.auto_remove() {
-            self.state.put_lazily(&record)
-        } else {
+        let promised = !record.auto_remove();
+        let recording = journey::begin();
+        let written = if promised {
             match self.state.put(&record) {
                 Ok(commit) => commit.on_disk().await,
                 Err(error) => Err(error),
             }
+        } else {
+            self.state.put_lazily(&record)
         };
+        recording.ended(&written, || Step::ContainerRecorded {
+            id: id.clone(),
+            name: name.clone(),
+            promised,
+        });
         if let Err(error) = written {
             drop(volumes_held);
             self.drop_anonymous_volumes(&record.volumes).await;
@@ -119,6 +127,21 @@ impl Inner {
 }
 
 impl Inner {
+    /// The image that a container is made of.
+    async fn look_up(&self, name: &str, platform: Option<&Platform>) -> Result<Image> {
+        let looking = journey::begin();
+        let found = self.find_image(name, platform).await;
+        // That it is not there is an answer, upon which the client pulls it.
+        looking.done(|| Step::ImageLookup {
+            image: name.to_owned(),
+            found: found
+                .as_ref()
+                .ok()
+                .map(|image| (image.id.to_string(), image.layers.len())),
+        });
+        found
+    }
+
     /// Containers whose namespaces are to be shared are remembered by their IDs, whatever they are called later.
     fn resolve_namespaces(&self, mut resolved: Resolved) -> Result<Resolved> {
         let host = &mut resolved.host_config;

@@ -3,7 +3,8 @@
 
 use std::sync::Arc;
 
-use protocol::{FailureKind, Namespace, Request, WindowSize};
+use journey::Step;
+use protocol::{FailureKind, Namespace, Network, Request, WindowSize};
 
 use super::spec::Surroundings;
 use super::stdio::{self, Carried, Ends, Wanted};
@@ -11,6 +12,7 @@ use super::{Container, spec};
 use crate::engine::Inner;
 use crate::error::{EngineError, Result};
 use crate::machine::{Guest, GuestError, Machine, ProcessKey, Watched};
+use crate::network::Wiring;
 use crate::record::{Phase, Record};
 use crate::time;
 
@@ -84,9 +86,12 @@ impl Inner {
             EngineError::Internal(format!("image {} cannot be used: {message}", record.image_name()))
         })?;
         let kernel = spec::kernel_version(&guest.hello.kernel_release);
+        let wiring = journey::begin();
+        let wired = self.wire(container, &record, &guest);
+        wiring.ended(&wired, || wired_step(&record, wired.as_ref().ok()));
         let surroundings = Surroundings {
             volumes: self.volume_mounts(&record)?,
-            wiring: self.wire(container, &record, &guest)?,
+            wiring: wired?,
             pid: self.namespace(record.host_config.pid_mode.as_deref(), "PID namespace")?,
             ipc: self.namespace(record.host_config.ipc_mode.as_deref(), "IPC namespace")?,
             uts: self.namespace(record.host_config.uts_mode.as_deref(), "UTS namespace")?,
@@ -118,11 +123,13 @@ impl Inner {
         let (committed, answer) = tokio::join!(
             async {
                 match commit {
-                    Some(commit) => commit.on_disk().await,
+                    Some(commit) => journey::measured(commit.on_disk(), |_| Step::RunRecorded).await,
                     None => Ok(()),
                 }
             },
-            guest.start(Request::Start(Box::new(spec)))
+            journey::measured(guest.start(Request::Start(Box::new(spec))), |pid| Step::Started {
+                pid: pid.copied().unwrap_or_default(),
+            })
         );
         drop(gate);
         match (answer, committed) {
@@ -148,6 +155,21 @@ impl Inner {
                 Err(guest_error(error, &guest, machine).await)
             }
         }
+    }
+}
+
+/// What is told of the way in which a container was put on its networks.
+fn wired_step(record: &Record, wiring: Option<&Wiring>) -> Step {
+    let attachments = match wiring.map(|wiring| &wiring.network) {
+        Some(Network::Own { attachments, .. }) => attachments.as_slice(),
+        _ => &[],
+    };
+    let addresses = attachments.iter().flat_map(|attachment| &attachment.addresses);
+    Step::Wired {
+        network: record.host_config.network_mode.clone().unwrap_or_default(),
+        addresses: addresses
+            .map(|(address, prefix)| format!("{address}/{prefix}"))
+            .collect(),
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bollard_stubs::models::{ContainerPruneResponse, EventMessageTypeEnum};
+use journey::Step;
 
 use super::Container;
 use crate::engine::{Engine, Inner};
@@ -145,6 +146,7 @@ impl Inner {
     /// Takes a container that does not run out of the records, the guest and the disk. The caller holds its
     /// transition lock.
     async fn forget(&self, container: &Arc<Container>) -> Result<()> {
+        let removing = journey::begin();
         container.mark_forgotten();
         // A container that goes away with its run is thrown out when the service opens, should this be lost.
         if container.with_record(Record::auto_remove) {
@@ -176,6 +178,9 @@ impl Inner {
         }
         self.registry.release(&name, &container.id);
         self.container_event(container, "destroy", []);
+        removing.done(|| Step::Removed {
+            id: container.id.clone(),
+        });
         container.progress.send_modify(|progress| progress.removed = true);
         Ok(())
     }

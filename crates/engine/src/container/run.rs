@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bollard_stubs::models::EventMessageTypeEnum;
+use journey::Step;
 use protocol::ExitStatus;
 use tokio::sync::{OwnedMutexGuard, oneshot};
 
@@ -61,7 +62,7 @@ impl Inner {
         transition: OwnedMutexGuard<()>,
     ) -> Result<()> {
         let (started, answer) = oneshot::channel();
-        tokio::spawn(self.clone().run(container, transition, started));
+        tokio::spawn(journey::carry(self.clone().run(container, transition, started)));
         answer
             .await
             .map_err(|_| EngineError::Internal("the start was interrupted".to_owned()))?
@@ -95,9 +96,16 @@ impl Inner {
             carried,
         } = launched;
         let health = tokio::spawn(self.clone().check_health(container.clone(), guest.clone()));
+        let running = journey::begin();
         let end = self.watch_run(&container, &mut watched).await;
+        running.done(|| Step::Ran {
+            exit_code: end.map_or(KILLED, |status| i64::from(status.code)),
+            out_of_memory: end.is_some_and(|status| status.oom_killed),
+        });
         health.abort();
+        let draining = journey::begin();
         carried.drain().await;
+        draining.done(|| Step::OutputDrained);
         container.finish_log();
         let (exit_code, oom_killed, error) = match end {
             Some(status) => (i64::from(status.code), status.oom_killed, String::new()),

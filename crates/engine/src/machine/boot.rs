@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use journey::Step;
 use protocol::{CONTROL_PORT, STREAM_PORT};
 use tokio::sync::oneshot;
 use vmm::control::{Accelerator, MachineConfig};
@@ -31,14 +32,41 @@ pub(super) async fn boot(
     settings: &MachineSettings,
     accelerations: &Accelerations,
 ) -> Result<Arc<Guest>, String> {
-    let chosen = accelerations.choose(settings.architecture).await?;
+    let chosen = journey::measured(accelerations.choose(settings.architecture), |chosen| {
+        Step::AcceleratorChosen {
+            name: chosen.map_or_else(String::new, |chosen| chosen.accelerator.to_string()),
+            why: chosen.map_or_else(String::new, |chosen| chosen.why.clone()),
+        }
+    })
+    .await?;
     let log_path = settings.directory.join("vmm.log");
-    let log = prepare(settings, &log_path).await?;
+    let log = journey::measured(prepare(settings, &log_path), |_| Step::DiskPrepared).await?;
+    let accelerator = chosen.accelerator;
+    journey::measured(start(settings, accelerator, log, &log_path), |guest| {
+        Step::Booted {
+            architecture: settings.architecture.to_string(),
+            accelerator: accelerator.to_string(),
+            cpus: settings.cpus,
+            memory_mib: settings.memory_mib,
+            kernel: guest.map_or_else(String::new, |guest| guest.hello.kernel_release.clone()),
+            guest_ms: guest.map_or(0, |guest| guest.hello.boot_ns / 1_000_000),
+        }
+    })
+    .await
+}
+
+/// Starts the machine's process and waits for its agent.
+async fn start(
+    settings: &MachineSettings,
+    accelerator: Accelerator,
+    log: File,
+    log_path: &Path,
+) -> Result<Arc<Guest>, String> {
     let control_listener = listen(&settings.directory, CONTROL_PORT)?;
     let stream_listener = listen(&settings.directory, STREAM_PORT)?;
-    let config = machine_config(settings, chosen.accelerator);
+    let config = machine_config(settings, accelerator);
     let begun = Instant::now();
-    let process = VmmProcess::start(&settings.vmm_command, &config, log, &log_path)?;
+    let process = VmmProcess::start(&settings.vmm_command, &config, log, log_path)?;
     let streams = Streams::new(stream_listener);
     let mut ended = process.ended();
     let handshake = async {

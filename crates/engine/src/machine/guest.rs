@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use protocol::{Architecture, Hello, LayerExtent, Reply, Request, Token};
+use journey::Step;
+use protocol::{Architecture, Hello, LayerExtent, Reply, Request, StartedPart, Token};
 use store::ImageLayer;
 use tokio::sync::{RwLockReadGuard, oneshot, watch};
 use vmm::control::Inspection;
@@ -25,6 +26,8 @@ const REASON_PATIENCE: Duration = Duration::from_secs(3);
 const POWER_OFF_PATIENCE: Duration = Duration::from_secs(10);
 /// Containers that one boot looks after when it throws out what nobody knows any more.
 const MOST_UNKNOWN: usize = 8192;
+/// Parts of a start that a guest can tell of.
+const MOST_PARTS: usize = 16;
 
 /// Names a process in a guest: a container's first one, or that of an exec.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -155,13 +158,20 @@ impl Guest {
 
     /// The extents of layers on the layer disk, put there where they are not yet.
     pub(crate) async fn map_layers(&self, layers: &[ImageLayer]) -> Result<Vec<LayerExtent>, String> {
-        match tokio::time::timeout(PATIENCE, self.layers.map(&self.process, layers)).await {
+        let begun = journey::begin();
+        let fresh = self.layers.missing(layers);
+        let mapped = match tokio::time::timeout(PATIENCE, self.layers.map(&self.process, layers)).await {
             Ok(extents) => extents,
             Err(_) => {
                 self.process.kill();
                 Err("the machine's process did not answer; it was ended".to_owned())
             }
-        }
+        };
+        begun.ended(&mapped, || Step::LayersMapped {
+            layers: layers.len(),
+            fresh,
+        });
+        mapped
     }
 
     /// Takes layers away from the layer disk, except those that a container uses.
@@ -182,7 +192,13 @@ impl Guest {
     /// Starts a container or exec.
     pub(crate) async fn start(&self, request: Request) -> Result<u32, GuestError> {
         match self.request_within(request, START_PATIENCE).await? {
-            Reply::Started { pid } => Ok(pid),
+            Reply::Started { pid, parts } => {
+                let parts = parts.into_iter().take(MOST_PARTS);
+                journey::lasted(parts.map(|StartedPart { part, took_ns }| {
+                    (Step::Built { part }, Duration::from_nanos(took_ns))
+                }));
+                Ok(pid)
+            }
             _ => Ok(0),
         }
     }
@@ -190,7 +206,7 @@ impl Guest {
     /// Starts an exec. One that stands still with its container says nothing, and the machine is well all the same.
     pub(crate) async fn start_exec(&self, request: Request) -> Result<u32, GuestError> {
         match self.request_patiently(request, START_PATIENCE).await? {
-            Reply::Started { pid } => Ok(pid),
+            Reply::Started { pid, .. } => Ok(pid),
             _ => Ok(0),
         }
     }

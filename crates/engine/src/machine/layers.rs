@@ -34,6 +34,13 @@ impl Layers {
         self.gate.read().await
     }
 
+    /// How many of the layers are not mapped yet.
+    pub(crate) fn missing(&self, layers: &[ImageLayer]) -> usize {
+        let mapped = self.mapped.locked();
+        let missing = |layer: &&ImageLayer| !mapped.contains_key(&layer.diff_id.to_string());
+        layers.iter().filter(missing).count()
+    }
+
     /// The extents of the layers, mapped where they are not yet, all at once.
     pub(crate) async fn map(
         &self,

@@ -268,7 +268,13 @@ impl Guest {
         };
         let (sender, signals) = channel();
         self.signals.lock().unwrap().insert(key.clone(), sender);
-        self.reply(id, Ok(Reply::Started { pid: 42 }));
+        self.reply(
+            id,
+            Ok(Reply::Started {
+                pid: 42,
+                parts: Vec::new(),
+            }),
+        );
         let (guest, arguments) = (self.clone(), process.arguments.clone());
         std::thread::spawn(move || {
             let (code, oom_killed) = execute(&guest, &key, &arguments, stdin, stdout, stderr, &signals);

@@ -6,7 +6,8 @@ use reqwest::{Response, StatusCode, Url};
 use serde::Deserialize;
 
 use super::client::{DOCKER_HUB, bases};
-use super::session::{Access, Refusal, RequestError, Session, body, shown};
+use super::failure::{Refusal, RequestError, body, shown};
+use super::session::{Access, Session};
 use super::transport::Transport;
 use crate::config::{Credentials, StoreConfig};
 use crate::error::StoreError;

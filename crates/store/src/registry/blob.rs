@@ -4,7 +4,8 @@
 use reqwest::{Response, StatusCode, Url};
 use tokio::sync::mpsc;
 
-use super::session::{RequestError, Retries, Session, unreachable};
+use super::failure::{self, RequestError, Retries, unreachable};
+use super::session::Session;
 use crate::config::Patience;
 use crate::error::StoreError;
 use crate::layer::Feed;
@@ -119,7 +120,7 @@ impl Download<'_> {
         }
         let reason = format!("the layer ended after {offset} of {} bytes", self.size);
         let error = StoreError::Unreachable {
-            url: super::session::shown(&self.url),
+            url: failure::shown(&self.url),
             reason,
         };
         Err(RequestError::Passing(error, None))

@@ -4,7 +4,8 @@ use reqwest::{StatusCode, Url};
 
 use super::Step;
 use super::content::Content;
-use super::session::{Access, Refusal, RequestError, Session};
+use super::failure::{Refusal, RequestError};
+use super::session::{Access, Session};
 use super::tags;
 use super::transport::{Transport, is_loopback_host};
 use super::upload::{Upload, has_blob};

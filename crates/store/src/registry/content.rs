@@ -15,7 +15,7 @@ use tokio::io::{AsyncRead, ReadBuf};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use super::session::{RequestError, shown, unreachable};
+use super::failure::{RequestError, shown, unreachable};
 use crate::error::StoreError;
 
 /// Bytes that are read from a file at once.

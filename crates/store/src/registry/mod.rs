@@ -4,8 +4,9 @@
 //! ```text
 //! account   whether a registry knows a person, and what it finds by a word
 //! client    which hosts to ask in which order, errors in Docker's words
-//! session   one host: requests, authentication, redirects, retries
-//! challenge WWW-Authenticate
+//! session   one host: requests and redirects
+//! challenge WWW-Authenticate, and authorization, which answers it
+//! failure   what is no success, and whether to try again
 //! tags      what a repository has
 //! blob      downloads that go on where they broke off
 //! upload    blobs and manifests that a registry is given
@@ -15,10 +16,12 @@
 //! ```
 
 mod account;
+mod authorization;
 mod blob;
 mod challenge;
 mod client;
 mod content;
+mod failure;
 mod processor;
 mod session;
 mod tags;

@@ -7,7 +7,8 @@ use reqwest::Url;
 use reqwest::header::{HeaderMap, LINK};
 use serde::Deserialize;
 
-use super::session::{RequestError, Session};
+use super::failure::RequestError;
+use super::session::Session;
 use crate::error::StoreError;
 
 /// Tags that are asked for at once. A registry may give fewer.

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use reqwest::{Method, RequestBuilder, Url};
 use rustls::{ClientConfig, RootCertStore};
 
+use super::failure::RequestError;
 use super::processor::check_tls;
-use super::session::RequestError;
 use crate::config::Patience;
 use crate::error::StoreError;
 

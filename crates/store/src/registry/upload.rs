@@ -11,7 +11,8 @@ use reqwest::{StatusCode, Url};
 
 use super::Step;
 use super::content::Content;
-use super::session::{Ask, RequestError, Retries, Session, header, location, shown};
+use super::failure::{RequestError, Retries, shown};
+use super::session::{Ask, Session, header, location};
 use crate::config::Patience;
 use crate::digest::Digest;
 use crate::error::StoreError;
