@@ -157,6 +157,7 @@ pub(crate) async fn dispatch(
         ("DELETE", ["volumes", name]) => volumes::remove(call, name).await,
 
         ("POST", ["sampan", "service", "stop"]) => Ok(machines::stop_service(&call)),
+        ("GET", ["sampan", "machines", machine, "diagnosis"]) => machines::diagnose(call, machine).await,
         ("GET", ["sampan", "doctor"]) => machines::doctor(call).await,
         ("GET", ["sampan", "traces", id]) => traces::find(&call, id),
         ("GET", ["sampan", "machines", machine, "json"]) => machines::inspect(call, machine).await,

@@ -14,6 +14,7 @@ mod registry;
 mod volume;
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
@@ -220,6 +221,12 @@ pub(crate) enum Command {
     Completion {
         /// The shell: bash, zsh, fish, powershell or elvish
         shell: clap_complete::Shell,
+    },
+    /// Write a manual page of every command into a folder
+    #[command(override_usage = "sampan manual FOLDER")]
+    Manual {
+        /// Where the pages go, such as ~/.local/share/man/man1; made where it is not there
+        folder: PathBuf,
     },
     /// Run one machine for the service
     #[command(hide = true)]

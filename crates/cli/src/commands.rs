@@ -15,6 +15,7 @@ mod lists;
 mod login;
 mod logs;
 mod machine;
+mod manual;
 mod networks;
 mod prune;
 mod run;
@@ -37,6 +38,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<()> {
         Command::Service(arguments) if arguments.action.is_none() => return service::run(*arguments),
         Command::Vmm => return Err(Failure::new("sampan vmm is started by the service alone")),
         Command::Completion { shell } => return completion::run(shell),
+        Command::Manual { folder } => return manual::run(&folder),
         _ => {}
     }
     session::restore_on_panic();
@@ -110,7 +112,7 @@ async fn client_command(client: Client, command: Command) -> Result<()> {
             None => Ok(()),
         },
         // These need no engine and were run before.
-        Command::Vmm | Command::Completion { .. } => Ok(()),
+        Command::Vmm | Command::Completion { .. } | Command::Manual { .. } => Ok(()),
     }
 }
 

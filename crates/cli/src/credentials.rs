@@ -204,6 +204,10 @@ fn from_file(file: &ConfigFile, key: &str) -> Option<Login> {
     let entry = auths
         .get(key)
         .or_else(|| auths.iter().find(same).map(|(_, entry)| entry))?;
+    Some(of_entry(entry))
+}
+
+fn of_entry(entry: &Value) -> Login {
     let text = |name| entry.get(name).and_then(Value::as_str).unwrap_or_default();
     let decoded = STANDARD
         .decode(text("auth"))
@@ -213,12 +217,32 @@ fn from_file(file: &ConfigFile, key: &str) -> Option<Login> {
     let (username, password) = decoded
         .split_once(':')
         .unwrap_or((text("username"), text("password")));
-    Some(Login {
+    Login {
         username: username.to_owned(),
         password: password.trim_end_matches('\0').to_owned(),
         identity_token: text("identitytoken").to_owned(),
         registry_token: text("registrytoken").to_owned(),
-    })
+    }
+}
+
+/// Every secret in `config.json`, so that none of them is told anywhere; those that a helper keeps stay with it.
+pub(crate) fn secrets() -> Vec<String> {
+    Keeper::open().map_or_else(|_| Vec::new(), |keeper| secrets_in(&keeper.file))
+}
+
+fn secrets_in(file: &ConfigFile) -> Vec<String> {
+    let entries = file.auths().into_iter().flat_map(|auths| auths.values());
+    let secrets = entries.flat_map(|entry| {
+        let login = of_entry(entry);
+        let auth = entry.get("auth").and_then(Value::as_str).unwrap_or_default();
+        [
+            auth.to_owned(),
+            login.password,
+            login.identity_token,
+            login.registry_token,
+        ]
+    });
+    secrets.filter(|secret| !secret.is_empty()).collect()
 }
 
 #[cfg(test)]
@@ -290,6 +314,15 @@ mod tests {
             error.contains("docker-credential-sampan-nowhere is not in PATH"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn the_secrets_of_every_registry_are_known() {
+        let folder = tempfile::tempdir().unwrap();
+        let auth = STANDARD.encode("me:se:cret");
+        let auths = json!({ "auths": { "a": { "auth": auth }, "b": { "identitytoken": "token" }, "c": {} } });
+        let keeper = keeper(&folder, &auths.to_string());
+        assert_eq!(secrets_in(&keeper.file), [&auth, "se:cret", "token"]);
     }
 
     #[test]

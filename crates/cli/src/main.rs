@@ -18,6 +18,7 @@ mod mounts;
 mod networks;
 mod output;
 mod progress;
+mod redact;
 mod reference;
 mod service;
 mod session;

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use protocol::Architecture;
+use store::{Mirror, Patience, Platform, StoreConfig};
 use vmm::Acceleration;
 
 /// The size of a data disk that nobody chose, in bytes.
@@ -61,4 +62,52 @@ pub struct EngineConfig {
     pub log: LogDefaults,
     /// The program and first arguments that run a machine, such as `sampan vmm`.
     pub vmm_command: Vec<OsString>,
+}
+
+impl EngineConfig {
+    /// Both architectures, that of the default machine first.
+    pub(crate) fn architectures(&self) -> [Architecture; 2] {
+        match self.architecture {
+            Architecture::Amd64 => [Architecture::Amd64, Architecture::Arm64],
+            Architecture::Arm64 => [Architecture::Arm64, Architecture::Amd64],
+        }
+    }
+
+    /// The kernel of a machine.
+    pub(crate) fn kernel(&self, architecture: Architecture) -> PathBuf {
+        self.share.join(format!("kernel-{architecture}"))
+    }
+
+    /// The initramfs of a machine.
+    pub(crate) fn initramfs(&self, architecture: Architecture) -> PathBuf {
+        self.share.join(format!("initramfs-{architecture}"))
+    }
+
+    /// The folder of a machine.
+    pub(crate) fn machine(&self, architecture: Architecture) -> PathBuf {
+        self.home.join("machines").join(architecture.docker_name())
+    }
+
+    /// How the store of images is set up.
+    pub(crate) fn store(&self) -> StoreConfig {
+        StoreConfig {
+            mirrors: self
+                .mirrors
+                .iter()
+                .map(|(domain, urls)| Mirror {
+                    domain: domain.clone(),
+                    urls: urls.clone(),
+                })
+                .collect(),
+            insecure_registries: self.insecure_registries.clone(),
+            default_platform: Platform::linux(self.architecture),
+            patience: Patience {
+                stall: self.registry_timeout,
+                // Whoever wants to know soon does not want to wait in between either.
+                back_off: (self.registry_timeout / 30).min(Patience::default().back_off),
+                ..Patience::default()
+            },
+            ..StoreConfig::new(self.home.join("store"))
+        }
+    }
 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Weak};
 
 use bollard_stubs::models::HostConfigLogConfig;
 use protocol::Architecture;
-use store::{Mirror, Patience, Platform, Store, StoreConfig};
+use store::Store;
 use tokio::sync::mpsc;
 
 use crate::acceleration::Accelerations;
@@ -20,7 +20,7 @@ use crate::machine::{Known, Machine, MachineSettings};
 use crate::network::Networks;
 use crate::record::{Record, VolumeMount};
 use crate::registry::Registry;
-use crate::state::State;
+use crate::state::{State, Unreadable};
 use crate::volumes::Volumes;
 use crate::{names, sys, time};
 
@@ -39,6 +39,8 @@ pub struct Engine {
 pub(crate) struct Inner {
     pub(crate) config: EngineConfig,
     pub(crate) id: String,
+    /// Records that were there and could not be understood.
+    pub(crate) unreadable: Unreadable,
     pub(crate) store: Store,
     pub(crate) state: State,
     pub(crate) registry: Arc<Registry>,
@@ -66,25 +68,7 @@ impl Engine {
             home.display()
         )))?;
         let lock = lock(home)?;
-        let store = Store::open(StoreConfig {
-            mirrors: config
-                .mirrors
-                .iter()
-                .map(|(domain, urls)| Mirror {
-                    domain: domain.clone(),
-                    urls: urls.clone(),
-                })
-                .collect(),
-            insecure_registries: config.insecure_registries.clone(),
-            default_platform: Platform::linux(config.architecture),
-            patience: Patience {
-                stall: config.registry_timeout,
-                // Whoever wants to know soon does not want to wait in between either.
-                back_off: (config.registry_timeout / 30).min(Patience::default().back_off),
-                ..Patience::default()
-            },
-            ..StoreConfig::new(home.join("store"))
-        })?;
+        let store = Store::open(config.store())?;
         let (state, contents) = State::open(&home.join("engine.redb"), &names::new_id()?)?;
         let containers = home.join("containers");
         sys::private_directory(&containers).map_err(EngineError::io(format!(
@@ -100,9 +84,9 @@ impl Engine {
         }
         lost_volumes.retain(|volume| !registry.uses_volume(&volume.name));
         volumes.drop_anonymous(&state, &lost_volumes)?;
-        sweep(&containers, &registry, &contents.unreadable);
+        sweep(&containers, &registry, &contents.unreadable.containers);
         let accelerations = Arc::new(Accelerations::new(config.acceleration));
-        let unreadable = !contents.unreadable.is_empty() || contents.unreadable_volumes;
+        let unreadable = !contents.unreadable.containers.is_empty() || contents.unreadable.volumes > 0;
         let (boots, booted) = mpsc::unbounded_channel();
         let machine = |architecture| {
             Arc::new(new_machine(
@@ -118,6 +102,7 @@ impl Engine {
         let (amd64, arm64) = (machine(Architecture::Amd64), machine(Architecture::Arm64));
         let inner = Inner {
             id: contents.engine_id,
+            unreadable: contents.unreadable,
             store,
             state,
             registry,
@@ -211,9 +196,9 @@ fn new_machine(
         memory_mib: config.memory_mib,
         disk_bytes: config.disk_bytes,
         verbose_console: config.verbose_console,
-        kernel: config.share.join(format!("kernel-{architecture}")),
-        initramfs: config.share.join(format!("initramfs-{architecture}")),
-        directory: config.home.join("machines").join(architecture.docker_name()),
+        kernel: config.kernel(architecture),
+        initramfs: config.initramfs(architecture),
+        directory: config.machine(architecture),
         vmm_command: config.vmm_command.clone(),
     };
     let (registry, volumes) = (registry.clone(), volumes.clone());

@@ -37,18 +37,19 @@ mod volumes;
 
 pub use config::{DEFAULT_DISK, EngineConfig, LogDefaults, SMALLEST_DISK};
 pub use container::FileStream;
+pub use doctor::examine;
 pub use engine::Engine;
 pub use error::{EngineError, Kind, Result};
 pub use filters::Filters;
 pub use images::CommitOptions;
 pub use protocol::{Architecture, PathStat};
-pub use store::{Credentials, Loaded, Platform, PullEvent, PushEvent, Reference, StoreError};
+pub use store::{Credentials, Loaded, Platform, Proxies, PullEvent, PushEvent, Reference, StoreError};
 pub use stream::{Attached, Channel, Chunk, Input, InputClosed, drain};
 pub use system::VERSION;
 pub use time::rfc3339;
 pub use types::{
-    AttachOptions, Finding, Logs, LogsOptions, MachineReport, MachineState, Severity, TerminalSize,
-    WaitCondition,
+    AttachOptions, Finding, Logs, LogsOptions, MachineDiagnosis, MachineReport, MachineState, Severity,
+    TerminalSize, WaitCondition,
 };
 pub use vmm::Acceleration;
 pub use vmm::control::Accelerator;

@@ -25,8 +25,9 @@ use journey::Step;
 use protocol::Architecture;
 use tokio::sync::mpsc;
 
+pub(crate) use boot::DATA_DISK;
 pub(crate) use control::{GuestError, Watched};
-pub(crate) use guest::{Guest, ProcessKey};
+pub(crate) use guest::{Examined, Guest, ProcessKey};
 pub(crate) use streams::ExpectedStream;
 
 use crate::acceleration::Accelerations;
@@ -61,7 +62,7 @@ pub(crate) struct Known {
 /// One machine, whether it runs or not.
 pub(crate) struct Machine {
     pub(crate) settings: MachineSettings,
-    accelerations: Arc<Accelerations>,
+    pub(crate) accelerations: Arc<Accelerations>,
     known: Known,
     /// Told of each boot.
     boots: mpsc::UnboundedSender<Architecture>,

@@ -92,10 +92,18 @@ pub(crate) struct Contents {
     pub(crate) records: Vec<Record>,
     pub(crate) volumes: Vec<VolumeRecord>,
     pub(crate) networks: Vec<NetworkRecord>,
-    /// IDs of containers whose records could not be understood; they are left alone.
-    pub(crate) unreadable: Vec<String>,
-    /// Whether there are volumes whose records could not be understood.
-    pub(crate) unreadable_volumes: bool,
+    pub(crate) unreadable: Unreadable,
+}
+
+/// Records that could not be understood; they are left alone.
+#[derive(Debug, Default)]
+pub(crate) struct Unreadable {
+    /// The IDs of containers.
+    pub(crate) containers: Vec<String>,
+    /// How many volumes there are.
+    pub(crate) volumes: usize,
+    /// How many networks there are.
+    pub(crate) networks: usize,
 }
 
 fn failed(error: impl Into<redb::Error>) -> EngineError {
@@ -236,16 +244,19 @@ fn read(database: &redb::Database, new_id: &str) -> Result<Contents> {
     };
     transaction.commit().map_err(failed)?;
     let transaction = database.begin_read().map_err(failed)?;
-    let (records, unreadable) = read_table(&transaction)?;
+    let (records, unreadable_containers) = read_table(&transaction)?;
     let (volumes, unreadable_volumes) = read_table(&transaction)?;
-    let (networks, _) = read_table(&transaction)?;
+    let (networks, unreadable_networks) = read_table(&transaction)?;
     Ok(Contents {
         engine_id,
         records,
         volumes,
         networks,
-        unreadable,
-        unreadable_volumes: !unreadable_volumes.is_empty(),
+        unreadable: Unreadable {
+            containers: unreadable_containers,
+            volumes: unreadable_volumes.len(),
+            networks: unreadable_networks.len(),
+        },
     })
 }
 

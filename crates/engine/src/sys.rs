@@ -8,6 +8,14 @@ mod imp;
 mod imp;
 
 pub(crate) use imp::{
-    Listener, ReadHalf, WriteHalf, free_disk_bytes, hypervisor_node, is_private, prepare_child,
-    private_directory, socket_path_limit, sync_directory,
+    Listener, ReadHalf, WriteHalf, allocated_bytes, free_disk_bytes, hypervisor_node, is_private, memory,
+    prepare_child, private_directory, socket_path_limit, sync_directory, system,
 };
+
+/// The computer's memory, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Memory {
+    pub(crate) total: u64,
+    /// What programs can still be given without swapping.
+    pub(crate) available: u64,
+}

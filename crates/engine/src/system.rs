@@ -8,6 +8,7 @@ use bollard_stubs::models::{
     SystemVersion, SystemVersionComponents, SystemVersionPlatform,
 };
 use protocol::Architecture;
+use store::Proxies;
 use tokio::sync::mpsc;
 use vmm::control::Accelerator;
 
@@ -88,6 +89,7 @@ impl Engine {
         let architecture = inner.config.architecture;
         let report = inner.machine(architecture).report().await;
         let images = inner.blocking(|inner| Ok(inner.store.list()?.len())).await?;
+        let proxies = Proxies::from_environment().masked();
         let (mut running, mut paused, mut stopped) = (0, 0, 0);
         for container in inner.registry.all() {
             match container.with_record(|record| record.state.phase) {
@@ -178,6 +180,9 @@ impl Engine {
             runc_commit: commit(),
             init_commit: commit(),
             security_options: names(&["name=seccomp,profile=builtin", "name=cgroupns"]),
+            http_proxy: proxies.http,
+            https_proxy: proxies.https,
+            no_proxy: proxies.no,
             warnings: None,
             ..SystemInfo::default()
         })

@@ -105,6 +105,20 @@ pub struct MachineReport {
     pub last_error: Option<String>,
 }
 
+/// What a running machine's guest says of itself.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct MachineDiagnosis {
+    pub architecture: Architecture,
+    /// How far the guest's clock is ahead of the host's, in milliseconds.
+    pub clock_off_by_ms: i64,
+    /// The size of the file system on the data disk, in bytes.
+    pub disk_bytes: u64,
+    /// What containers can still write there, in bytes.
+    pub disk_free: u64,
+    /// The end of the kernel's log.
+    pub kernel_log: String,
+}
+
 /// How bad a finding of `sampan doctor` is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -122,4 +136,45 @@ pub struct Finding {
     pub finding: String,
     /// What to do about it; empty where nothing is wrong.
     pub advice: String,
+}
+
+impl Finding {
+    /// All is well.
+    pub fn ok(subject: impl Into<String>, finding: impl Into<String>) -> Self {
+        Self {
+            severity: Severity::Ok,
+            subject: subject.into(),
+            finding: finding.into(),
+            advice: String::new(),
+        }
+    }
+
+    /// Something is not well, or not as well as it could be.
+    pub fn new(
+        severity: Severity,
+        subject: impl Into<String>,
+        finding: impl Into<String>,
+        advice: impl Into<String>,
+    ) -> Self {
+        Self {
+            severity,
+            subject: subject.into(),
+            finding: finding.into(),
+            advice: advice.into(),
+        }
+    }
+
+    /// Containers run, and something is worse than it could be.
+    pub fn warning(
+        subject: impl Into<String>,
+        finding: impl Into<String>,
+        advice: impl Into<String>,
+    ) -> Self {
+        Self::new(Severity::Warning, subject, finding, advice)
+    }
+
+    /// Containers cannot run, or some of them cannot.
+    pub fn error(subject: impl Into<String>, finding: impl Into<String>, advice: impl Into<String>) -> Self {
+        Self::new(Severity::Error, subject, finding, advice)
+    }
 }

@@ -77,6 +77,15 @@ impl Volumes {
         self.table.locked().values().any(|record| record.id == id)
     }
 
+    /// How many volumes have their directory in a machine.
+    pub(crate) fn lying_in(&self, architecture: Architecture) -> usize {
+        let table = self.table.locked();
+        let here = table
+            .values()
+            .filter(|record| record.architecture == Some(architecture));
+        here.count()
+    }
+
     /// Where a volume lies in its machine.
     pub(crate) fn place(&self, name: &str) -> String {
         self.get(name).map_or_else(String::new, |record| place(&record))

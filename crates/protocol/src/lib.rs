@@ -13,6 +13,7 @@
 
 mod architecture;
 mod capability;
+mod diagnosis;
 mod files;
 pub mod frame;
 mod message;
@@ -22,6 +23,7 @@ mod usage;
 
 pub use architecture::{Architecture, UnknownArchitecture};
 pub use capability::CAPABILITIES;
+pub use diagnosis::{Diagnosis, LONGEST_KERNEL_LOG};
 pub use files::{COMPLETE, FileJob, PathStat, View};
 pub use message::{
     Event, ExitStatus, Failure, FailureKind, FromGuest, FromHost, Hello, Reply, Request, StartPart,

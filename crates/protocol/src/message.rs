@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Architecture, Attachment, ContainerSpec, FileJob, Limits, PathStat, Process, ProcessInfo, Usage, View,
-    WindowSize,
+    Architecture, Attachment, ContainerSpec, Diagnosis, FileJob, Limits, PathStat, Process, ProcessInfo,
+    Usage, View, WindowSize,
 };
 
 /// Everything that the guest sends.
@@ -141,6 +141,8 @@ pub enum Request {
         view: Option<Box<View>>,
         job: FileJob,
     },
+    /// How the guest is. Answered by [`Reply::Diagnosis`].
+    Diagnose,
     /// Sets the wall clock, in nanoseconds since the Unix epoch (after the laptop woke).
     SetClock { unix_time_ns: u64 },
     /// Unmounts image layers that no container uses any more, named by diff ID, so that the host can take
@@ -173,6 +175,7 @@ pub enum Reply {
     },
     Usage(Box<Usage>),
     Path(PathStat),
+    Diagnosis(Box<Diagnosis>),
 }
 
 /// A part of a container's start and the time that it took.

@@ -137,6 +137,16 @@ impl Content {
         remove(&self.path(diff_id, RECIPE))
     }
 
+    /// Where a layer and its recipe are, or would be.
+    pub(crate) fn files(&self, diff_id: &Digest) -> (PathBuf, PathBuf) {
+        (self.path(diff_id, IMAGE), self.path(diff_id, RECIPE))
+    }
+
+    /// The downloads that broke off.
+    pub(crate) fn partials(&self) -> Result<Vec<PathBuf>, StoreError> {
+        files_in(&self.partials)
+    }
+
     /// Every layer that has a file.
     pub(crate) fn all(&self) -> Result<BTreeSet<Digest>, StoreError> {
         let digest = |path: &PathBuf| format!("sha256:{}", path.file_stem()?.to_str()?).parse().ok();

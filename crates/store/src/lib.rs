@@ -12,9 +12,10 @@
 //! tar/        the archive format, hostile input
 //! erofs/      the file system format
 //! content     layer files on disk        database   names and images, transactional
-//! pull, push, load, save, remove         what a user asks for
+//! pull, push, load, save, remove, check  what a user asks for
 //! ```
 
+mod check;
 mod compose;
 mod config;
 mod content;
@@ -41,6 +42,7 @@ mod store;
 mod sys;
 mod tar;
 
+pub use check::{Checkup, Flaw, Pile};
 pub use compose::Composition;
 pub use config::{Credentials, Limits, Mirror, Patience, StoreConfig};
 pub use digest::{Digest, DigestError};
@@ -51,5 +53,5 @@ pub use image::{Healthcheck, HistoryEntry, Image, ImageConfig, ImageLayer};
 pub use platform::{Platform, PlatformError};
 pub use push::Push;
 pub use reference::{Reference, ReferenceError};
-pub use registry::{Found, check_tls};
+pub use registry::{Found, Proxies, check_tls, hosts};
 pub use store::Store;

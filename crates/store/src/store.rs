@@ -18,7 +18,7 @@ use crate::image::Image;
 use crate::platform::Platform;
 use crate::reference::Reference;
 use crate::registry::{self, Found, Transport};
-use crate::{Composition, Push, compose, images, load, pull, push, save};
+use crate::{Checkup, Composition, Push, check, compose, images, load, pull, push, save};
 
 /// Layers that are fetched at the same time, as in Docker.
 const PARALLEL_LAYERS: usize = 3;
@@ -187,6 +187,22 @@ impl Store {
         out: impl AsyncWrite + Unpin + Send,
     ) -> Result<(), StoreError> {
         save::save(&self.inner, names, out).await
+    }
+
+    /// The IDs of all images.
+    pub fn ids(&self) -> Result<Vec<Digest>, StoreError> {
+        let images = self.inner.database.snapshot()?.images;
+        Ok(images.into_iter().map(|(id, _)| id).collect())
+    }
+
+    /// Whether every image has what it needs, and what is left over. Blocks on file I/O.
+    pub fn check(&self) -> Result<Checkup, StoreError> {
+        check::check(&self.inner)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn inner(&self) -> &Inner {
+        &self.inner
     }
 
     /// What the store takes on disk.

@@ -5,6 +5,7 @@
 //! host does not read its end, the shims are not read either until it does.
 
 mod containers;
+mod diagnose;
 mod measure;
 mod requests;
 

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use protocol::{ContainerSpec, FailureKind, FromGuest, Reply, Request};
 
-use super::{Agent, SHUTDOWN_GRACE, measure, uptime};
+use super::{Agent, SHUTDOWN_GRACE, diagnose, measure, uptime};
 use crate::boot::{CONTAINERS, TRASH, VOLUMES, clock};
 use crate::container::cgroup::Cgroup;
 use crate::container::volume;
@@ -73,6 +73,7 @@ impl Agent {
                 network::forget_names(&network);
                 network::remove_bridge(&bridge).map(|()| Reply::Done)
             }),
+            Request::Diagnose => Ok(Reply::Diagnosis(Box::new(diagnose::diagnosis()))),
             Request::SetClock { unix_time_ns } => clock::set(unix_time_ns).map(|()| Reply::Done),
             Request::ReleaseLayers { diff_ids } => Ok(Reply::Released {
                 diff_ids: self.containers.layers.release(diff_ids),

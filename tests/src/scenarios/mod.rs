@@ -5,6 +5,7 @@ mod bad_host;
 mod bad_registry;
 mod clients;
 mod crash;
+mod doctor;
 mod exec;
 mod explain;
 mod faults;
@@ -70,6 +71,7 @@ pub fn all(shared: &Shared) -> Vec<Trial> {
         bad_registry::ALL,
         crash::ALL,
         explain::ALL,
+        doctor::ALL,
         faults::ALL,
         first_run::ALL,
         hostile_clients::ALL,

@@ -24,6 +24,14 @@ pub(super) async fn inspect(call: Call, machine: &str) -> Result<Response> {
     Ok(body::json(StatusCode::OK, &told(&report)?))
 }
 
+/// `GET /sampan/machines/{machine}/diagnosis`: of a machine that runs.
+pub(super) async fn diagnose(call: Call, machine: &str) -> Result<Response> {
+    let diagnosis = call.engine.machine_diagnosis(architecture(machine)?).await?;
+    let diagnosis = serde_json::to_value(diagnosis)
+        .map_err(|error| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
+    Ok(body::json(StatusCode::OK, &docker_names(diagnosis)))
+}
+
 /// `POST /sampan/machines/{machine}/start`.
 pub(super) async fn start(call: Call, machine: &str) -> Result<Response> {
     let report = call.engine.machine_start(architecture(machine)?).await?;

@@ -78,6 +78,12 @@ pub(crate) struct DoctorArguments {
     /// Format output using a custom template: 'json' or a Go template
     #[arg(short, long, value_name = "FORMAT")]
     pub(crate) format: Option<String>,
+    /// Write what a bug report needs, without secrets, into one file (.tar.gz)
+    #[arg(long, value_name = "FILE", conflicts_with = "format")]
+    pub(crate) archive: Option<PathBuf>,
+    /// Overwrite the archive's file if it is there
+    #[arg(long, requires = "archive")]
+    pub(crate) force: bool,
 }
 
 #[derive(Debug, Subcommand)]

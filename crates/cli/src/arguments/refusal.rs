@@ -108,9 +108,8 @@ fn requirement(command: &str) -> &'static str {
     match command {
         "exec" => "at least 2 arguments",
         "rename" | "cp" | "tag" | "connect" | "disconnect" => "2 arguments",
-        "logs" | "attach" | "pull" | "push" | "completion" | "history" | "diff" | "export" | "search" => {
-            "1 argument"
-        }
+        "logs" | "attach" | "pull" | "push" | "completion" | "manual" | "history" | "diff" | "export"
+        | "search" => "1 argument",
         "images" | "ls" | "login" | "logout" => "at most 1 argument",
         _ => "at least 1 argument",
     }

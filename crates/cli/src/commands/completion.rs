@@ -1,13 +1,53 @@
 //! `completion`: a script for a shell.
 
 use clap::CommandFactory;
+use clap_complete::Shell;
 
 use crate::arguments::Arguments;
 use crate::failure::{Failure, Result};
 use crate::output::print;
 
-pub(crate) fn run(shell: clap_complete::Shell) -> Result<()> {
+pub(crate) fn run(shell: Shell) -> Result<()> {
+    print(&script(shell)?)
+}
+
+fn script(shell: Shell) -> Result<String> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Arguments::command(), "sampan", &mut script);
-    print(&String::from_utf8(script).map_err(|error| Failure::new(error.to_string()))?)
+    String::from_utf8(script).map_err(|error| Failure::new(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case(Shell::Bash, "complete -F _sampan", "--detach-keys")]
+    #[case(Shell::Zsh, "#compdef sampan", "--detach-keys")]
+    #[case(Shell::Fish, "complete -c sampan", "-l detach-keys")]
+    #[case(
+        Shell::PowerShell,
+        "Register-ArgumentCompleter -Native -CommandName 'sampan'",
+        "--detach-keys"
+    )]
+    fn a_shell_gets_a_script_that_knows_commands_and_flags(
+        #[case] shell: Shell,
+        #[case] registers: &str,
+        #[case] flag: &str,
+    ) {
+        let script = script(shell).unwrap();
+        assert!(script.contains(registers), "{shell} is not told what to complete");
+        for known in ["container", "doctor", flag] {
+            assert!(script.contains(known), "{shell} does not know {known}");
+        }
+    }
+
+    #[test]
+    fn a_command_that_is_nobodys_to_call_is_not_offered() {
+        // Fish's script has a line for each command that it offers.
+        let script = script(Shell::Fish).unwrap();
+        assert!(script.contains("-a \"doctor\"") && !script.contains("-a \"vmm\""));
+    }
 }

@@ -188,6 +188,9 @@ fn overview(info: &Value) -> String {
         ("Name", "Name"),
         ("ID", "ID"),
         ("Docker Root Dir", "DockerRootDir"),
+        ("HTTP Proxy", "HttpProxy"),
+        ("HTTPS Proxy", "HttpsProxy"),
+        ("No Proxy", "NoProxy"),
     ] {
         add(1, label, shown(name));
     }

@@ -62,6 +62,11 @@ pub(crate) fn raise_descriptor_limit() {
     }
 }
 
+/// What a file takes on the disk, which for one with holes is less than its length.
+pub(crate) fn allocated_bytes(metadata: &std::fs::Metadata) -> u64 {
+    std::os::unix::fs::MetadataExt::blocks(metadata).saturating_mul(512)
+}
+
 /// The terminal's rows and columns.
 pub(crate) fn window_size() -> Option<(u16, u16)> {
     let size = tcgetwinsize(io::stdout().as_fd())

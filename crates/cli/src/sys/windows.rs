@@ -30,6 +30,11 @@ pub(crate) fn data_folder() -> Option<PathBuf> {
     std::env::var_os("LOCALAPPDATA").map(PathBuf::from)
 }
 
+/// The length: how much of a sparse file is there is not looked at on Windows.
+pub(crate) fn allocated_bytes(metadata: &std::fs::Metadata) -> u64 {
+    metadata.len()
+}
+
 /// The service's pipe; a home folder of its own has a pipe of its own.
 pub(crate) fn socket_path(home: &Path) -> PathBuf {
     let default = data_folder().map(|folder| folder.join("sampan"));

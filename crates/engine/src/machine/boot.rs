@@ -19,6 +19,8 @@ use crate::acceleration::Accelerations;
 use crate::sys::{self, Listener};
 use crate::{names, time};
 
+/// The data disk in the machine's folder.
+pub(crate) const DATA_DISK: &str = "data.img";
 /// How long a guest may take from the start of its process to its agent's first word. Emulation on a loaded
 /// machine is slow; a guest that crashes is told at once.
 const BOOT_PATIENCE: Duration = Duration::from_secs(120);
@@ -140,7 +142,7 @@ fn machine_config(settings: &MachineSettings, accelerator: Accelerator) -> Machi
 }
 
 fn data_disk(settings: &MachineSettings) -> PathBuf {
-    settings.directory.join("data.img")
+    settings.directory.join(DATA_DISK)
 }
 
 fn listen(directory: &Path, port: u32) -> Result<Listener, String> {

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use journey::Step;
-use protocol::{Architecture, Hello, LayerExtent, Reply, Request, StartedPart, Token};
+use protocol::{Architecture, Diagnosis, Hello, LONGEST_KERNEL_LOG, LayerExtent, Reply, Request, StartedPart, Token};
 use store::ImageLayer;
 use tokio::sync::{RwLockReadGuard, oneshot, watch};
 use vmm::control::Inspection;
@@ -15,6 +15,7 @@ use super::control::{Control, GuestError, Watched};
 use super::layers::Layers;
 use super::process::{Ended, VmmProcess};
 use super::streams::{ExpectedStream, Streams};
+use crate::time;
 
 /// How long a start may take: mounts, namespaces and a program read from a slow emulated disk.
 const START_PATIENCE: Duration = Duration::from_secs(120);
@@ -24,6 +25,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const REASON_PATIENCE: Duration = Duration::from_secs(3);
 /// How long a machine may take to power off once its guest said that it does.
 const POWER_OFF_PATIENCE: Duration = Duration::from_secs(10);
+/// How long a guest may take to tell how it is. One that is silent is left alone: somebody looks for what is wrong.
+const EXAMINATION_PATIENCE: Duration = Duration::from_secs(5);
 /// Containers that one boot looks after when it throws out what nobody knows any more.
 const MOST_UNKNOWN: usize = 8192;
 /// Parts of a start that a guest can tell of.
@@ -34,6 +37,15 @@ const MOST_PARTS: usize = 16;
 pub(crate) struct ProcessKey {
     pub(crate) container: String,
     pub(crate) exec: Option<String>,
+}
+
+/// How a guest is.
+#[derive(Debug)]
+pub(crate) struct Examined {
+    /// How far the guest's clock is ahead of the host's, in nanoseconds; what the way there and back may have taken is
+    /// not counted.
+    pub(crate) clock_off_by_ns: i64,
+    pub(crate) diagnosis: Diagnosis,
 }
 
 /// A booted guest. Dropping the last handle stops its machine at once.
@@ -211,6 +223,24 @@ impl Guest {
         }
     }
 
+    /// Has the guest tell how it is.
+    pub(crate) async fn examine(&self) -> Result<Examined, GuestError> {
+        let before = time::now();
+        let answer = self
+            .control
+            .request(Request::Diagnose, EXAMINATION_PATIENCE, || false);
+        let mut diagnosis = match answer.await? {
+            Reply::Diagnosis(diagnosis) => *diagnosis,
+            _ => return Err(GuestError::Gone),
+        };
+        diagnosis.kernel_log = log_of(&diagnosis.kernel_log);
+        let guest = i64::try_from(diagnosis.unix_time_ns).unwrap_or(i64::MAX);
+        Ok(Examined {
+            clock_off_by_ns: off_by(before, guest, time::now()),
+            diagnosis,
+        })
+    }
+
     /// Asks the guest for something that is done soon.
     pub(crate) async fn request(&self, request: Request) -> Result<Reply, GuestError> {
         self.request_within(request, PATIENCE).await
@@ -303,6 +333,26 @@ impl Guest {
     }
 }
 
+/// A guest's log as a host can show it: lines of printable characters, and no more than was agreed on.
+fn log_of(text: &str) -> String {
+    let printable = |character: char| character == '\n' || !character.is_control();
+    let text: String = text.chars().filter(|character| printable(*character)).collect();
+    let from = text.len().saturating_sub(LONGEST_KERNEL_LOG);
+    let from = (from..=text.len()).find(|from| text.is_char_boundary(*from));
+    from.and_then(|from| text.get(from..))
+        .unwrap_or_default()
+        .to_owned()
+}
+
+/// How far a clock is off that was read between two moments.
+fn off_by(before: i64, read: i64, after: i64) -> i64 {
+    if read < before {
+        read.saturating_sub(before)
+    } else {
+        read.saturating_sub(after).max(0)
+    }
+}
+
 /// A guest without its control connection is of no use: its machine says why within a moment, or is ended.
 async fn end_without_control(
     gone: oneshot::Receiver<()>,
@@ -315,5 +365,29 @@ async fn end_without_control(
         && let Some(process) = process.upgrade()
     {
         process.kill();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case(150, 0)]
+    #[case(100, 0)]
+    #[case(40, -60)]
+    #[case(260, 60)]
+    fn a_clock_is_off_by_what_the_way_to_it_does_not_explain(#[case] read: i64, #[case] off: i64) {
+        assert_eq!(off_by(100, read, 200), off);
+    }
+
+    #[test]
+    fn a_guests_log_cannot_steer_a_terminal_and_has_a_bound() {
+        assert_eq!(log_of("a\u{1b}[31mb\nc\r\n"), "a[31mb\nc\n");
+        let long = "é".repeat(LONGEST_KERNEL_LOG);
+        let cut = log_of(&long);
+        assert!(cut.len() <= LONGEST_KERNEL_LOG && cut.starts_with('é'));
     }
 }

@@ -2,11 +2,13 @@
 
 use std::fs::{DirBuilder, File, Permissions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::Path;
 
 use tokio::net::UnixListener;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+
+use super::Memory;
 
 pub(crate) type ReadHalf = OwnedReadHalf;
 pub(crate) type WriteHalf = OwnedWriteHalf;
@@ -73,4 +75,59 @@ pub(crate) fn hypervisor_node() -> Option<(&'static str, io::Result<()>)> {
     }
     let path = "/dev/kvm";
     Some((path, File::options().read(true).write(true).open(path).map(drop)))
+}
+
+/// The system's name and release, as uname(2) tells them, with the distribution where there is one.
+pub(crate) fn system() -> (String, String) {
+    let names = rustix::system::uname();
+    let release = names.release().to_string_lossy();
+    let machine = names.machine().to_string_lossy();
+    let distribution = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
+    let distribution = distribution
+        .lines()
+        .find_map(|line| line.strip_prefix("PRETTY_NAME="))
+        .map(|name| format!(", {}", name.trim_matches('"')))
+        .unwrap_or_default();
+    (
+        names.sysname().to_string_lossy().into_owned(),
+        format!("{release} {machine}{distribution}"),
+    )
+}
+
+/// The computer's memory, where the system tells it by a file (Linux, proc_meminfo(5)).
+pub(crate) fn memory() -> Option<Memory> {
+    meminfo(&std::fs::read_to_string("/proc/meminfo").ok()?)
+}
+
+fn meminfo(text: &str) -> Option<Memory> {
+    let field = |name: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+        let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+        kibibytes.checked_mul(1024)
+    };
+    Some(Memory {
+        total: field("MemTotal:")?,
+        available: field("MemAvailable:")?,
+    })
+}
+
+/// What a file takes on the disk, which for one with holes is less than its length.
+pub(crate) fn allocated_bytes(metadata: &std::fs::Metadata) -> u64 {
+    metadata.blocks().saturating_mul(512)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_read_from_the_kernels_table() {
+        let text = "MemTotal:        8056384 kB\nMemFree:          123 kB\nMemAvailable:    6000000 kB\n";
+        let expected = Memory {
+            total: 8_056_384 << 10,
+            available: 6_000_000 << 10,
+        };
+        assert_eq!(meminfo(text), Some(expected));
+        assert_eq!(meminfo("MemTotal: many kB\n"), None);
+    }
 }

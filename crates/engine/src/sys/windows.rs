@@ -9,6 +9,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::runtime::Handle;
 use tokio::sync::{Mutex, mpsc};
 
+use super::Memory;
+
 pub(crate) type ReadHalf = DuplexStream;
 pub(crate) type WriteHalf = DuplexStream;
 
@@ -129,4 +131,19 @@ pub(crate) fn prepare_child(_command: &mut tokio::process::Command) {}
 /// The hypervisor is a library here, not a file.
 pub(crate) fn hypervisor_node() -> Option<(&'static str, io::Result<()>)> {
     None
+}
+
+/// The system's name; Windows tells its version to those programs only that say which ones they know.
+pub(crate) fn system() -> (String, String) {
+    ("Windows".to_owned(), std::env::consts::ARCH.to_owned())
+}
+
+/// Not looked at on Windows.
+pub(crate) fn memory() -> Option<Memory> {
+    None
+}
+
+/// The length: how much of a sparse file is there is not looked at on Windows.
+pub(crate) fn allocated_bytes(metadata: &std::fs::Metadata) -> u64 {
+    metadata.len()
 }

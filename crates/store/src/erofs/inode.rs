@@ -12,6 +12,8 @@ pub(super) const ROOT_OFFSET: u64 = 1280;
 pub(super) const LINK_COUNT_OFFSET: u64 = 44;
 
 const MAGIC: u32 = 0xe0f5_e1e2;
+/// Where in the superblock the number of blocks is.
+const BLOCKS_OFFSET: usize = 36;
 const FEATURE_COMPAT_MTIME: u32 = 0x2;
 const FEATURE_INCOMPAT_CHUNKED_FILE: u32 = 0x4;
 const BLOCK_BITS: u8 = 12;
@@ -143,6 +145,16 @@ pub(super) fn superblock(blocks: u32, inodes: u64) -> [u8; 128] {
     bytes.finish()
 }
 
+/// How many blocks an image has by its superblock, if `head`, its beginning, is that of an EROFS image.
+pub(crate) fn told_blocks(head: &[u8]) -> Option<u32> {
+    let superblock = head.get(SUPERBLOCK_OFFSET as usize..)?;
+    let field = |offset: usize| {
+        let bytes = superblock.get(offset..offset + 4)?;
+        Some(u32::from_le_bytes(bytes.try_into().ok()?))
+    };
+    (field(0)? == MAGIC).then(|| field(BLOCKS_OFFSET))?
+}
+
 /// A fixed number of bytes, filled from the front, zero behind.
 struct Bytes<const N: usize> {
     bytes: [u8; N],
@@ -174,6 +186,16 @@ impl<const N: usize> Bytes<N> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_superblock_tells_how_long_its_image_is() {
+        let mut head = vec![0; SUPERBLOCK_OFFSET as usize];
+        head.extend(superblock(77, 5));
+        assert_eq!(told_blocks(&head), Some(77));
+        assert_eq!(told_blocks(&head[..SUPERBLOCK_OFFSET as usize + 38]), None);
+        head[SUPERBLOCK_OFFSET as usize] ^= 1;
+        assert_eq!(told_blocks(&head), None);
+    }
 
     #[test]
     fn a_device_number_is_encoded_as_the_kernel_decodes_it() {

@@ -23,7 +23,7 @@ mod writer;
 mod xattr;
 
 pub(crate) use directory::{Child, DirectoryEntries};
-pub(crate) use inode::{Attributes, FileType, encode_device};
+pub(crate) use inode::{Attributes, FileType, encode_device, told_blocks};
 pub(crate) use writer::{Extent, Writer};
 pub(crate) use xattr::Xattrs;
 

@@ -12,6 +12,8 @@
 //! upload    blobs and manifests that a registry is given
 //! content   what is sent with a request, and whether it gets anywhere
 //! processor what cryptography needs of it
+//! hosts     whose names are looked up first
+//! proxy     which proxies the environment names
 //! transport TLS, proxies, time-outs
 //! ```
 
@@ -22,7 +24,9 @@ mod challenge;
 mod client;
 mod content;
 mod failure;
+mod hosts;
 mod processor;
+mod proxy;
 mod session;
 mod tags;
 mod transport;
@@ -33,6 +37,8 @@ pub(crate) use account::{log_in, search};
 pub(crate) use blob::{Download, Step};
 pub(crate) use client::Client;
 pub(crate) use content::Content;
+pub use hosts::hosts;
 pub use processor::check_tls;
+pub use proxy::Proxies;
 pub(crate) use session::{Access, Session};
 pub(crate) use transport::Transport;

@@ -1,11 +1,12 @@
 //! Connections: TLS with the system's root certificates (and the well-known ones where a system has none), the
-//! proxies of the environment or the system, and time-outs. Redirects are not followed here, for what may be sent
+//! proxies of the environment or the system, and time-outs. This computer itself is reached past every proxy, as Docker
+//! reaches it: a proxy elsewhere would take `localhost` for its own. Redirects are not followed here, for what may be sent
 //! along depends on where they lead.
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use reqwest::{Method, RequestBuilder, Url};
+use reqwest::{ClientBuilder, Method, RequestBuilder, Url};
 use rustls::{ClientConfig, RootCertStore};
 
 use super::failure::RequestError;
@@ -16,6 +17,13 @@ use crate::error::StoreError;
 /// Makes connections and keeps idle ones for the next request.
 #[derive(Clone, Debug)]
 pub(crate) struct Transport {
+    elsewhere: Clients,
+    /// Past every proxy.
+    loopback: Clients,
+}
+
+#[derive(Clone, Debug)]
+struct Clients {
     http: reqwest::Client,
     /// Without a time-out for the answer, for that of `http` begins to run before the body is sent: whoever sends one
     /// watches how it goes.
@@ -36,7 +44,7 @@ impl Transport {
             .map_err(|error| StoreError::Tls(error.to_string()))?
             .with_root_certificates(roots)
             .with_no_client_auth();
-        let client = || {
+        let builder = || {
             reqwest::Client::builder()
                 .tls_backend_preconfigured(tls.clone())
                 .redirect(reqwest::redirect::Policy::none())
@@ -44,10 +52,15 @@ impl Transport {
                 .http1_only()
                 .user_agent(concat!("sampan/", env!("CARGO_PKG_VERSION")))
         };
+        let clients = |builder: &dyn Fn() -> ClientBuilder| -> reqwest::Result<Clients> {
+            let http = builder().read_timeout(patience.stall).build()?;
+            let uploads = builder().build()?;
+            Ok(Clients { http, uploads })
+        };
         let failed = |error: reqwest::Error| StoreError::Tls(chain(&error));
         Ok(Self {
-            http: client().read_timeout(patience.stall).build().map_err(failed)?,
-            uploads: client().build().map_err(failed)?,
+            elsewhere: clients(&builder).map_err(failed)?,
+            loopback: clients(&|| builder().no_proxy()).map_err(failed)?,
         })
     }
 
@@ -62,7 +75,12 @@ impl Transport {
         if url.scheme() == "https" {
             check_tls().map_err(RequestError::Down)?;
         }
-        let http = if upload { &self.uploads } else { &self.http };
+        let clients = if is_loopback(url) {
+            &self.loopback
+        } else {
+            &self.elsewhere
+        };
+        let http = if upload { &clients.uploads } else { &clients.http };
         Ok(http.request(method, url.clone()))
     }
 }
