@@ -20,6 +20,7 @@ mod network;
 mod power;
 mod reaper;
 mod shim;
+mod sizes;
 mod sys;
 mod trash;
 

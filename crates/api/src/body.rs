@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 
 use crate::error::{ApiError, Result};
 use crate::limits;
+use crate::strict::Strict;
 
 pub(crate) type Body = UnsyncBoxBody<Bytes, io::Error>;
 pub(crate) type Response = hyper::Response<Body>;
@@ -101,7 +102,9 @@ where
 
 /// Reads a JSON body of bounded length. Docker's own texts for what is wrong with it.
 pub(crate) async fn read_json<T: DeserializeOwned>(request: Request<Incoming>) -> Result<T> {
-    serde_json::from_slice(&read_bounded(request).await?)
+    let bytes = read_bounded(request).await?;
+    serde_json::from_slice(&bytes)
+        .and_then(|value| T::deserialize(Strict(value)))
         .map_err(|error| ApiError::bad_request(format!("invalid JSON: {error}")))
 }
 

@@ -1,9 +1,11 @@
 //! The body of `POST /containers/create`, with the spellings that Docker accepts beside its own schema.
 
 use bollard_stubs::models::ContainerCreateBody;
+use serde::Deserialize;
 use serde_json::Value;
 
 use crate::error::{ApiError, Result};
+use crate::strict::Strict;
 
 /// Members that may be one string instead of a list of them.
 const LISTS: [&str; 4] = ["Cmd", "Entrypoint", "Shell", "OnBuild"];
@@ -22,7 +24,7 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<ContainerCreateBody> {
             *member = Value::Array(vec![member.take()]);
         }
     }
-    serde_json::from_value(body).map_err(invalid)
+    ContainerCreateBody::deserialize(Strict(body)).map_err(invalid)
 }
 
 #[cfg(test)]
@@ -39,6 +41,24 @@ mod tests {
     #[test]
     fn a_body_that_is_no_object_is_refused() {
         assert!(parse(b"null").is_err() && parse(b"[1]").is_err() && parse(b"{").is_err());
+    }
+
+    #[test]
+    fn a_list_in_the_place_of_an_object_is_refused() {
+        for body in [
+            r#"{"Image":"a","HostConfig":[]}"#,
+            r#"{"Image":"a","NetworkingConfig":[]}"#,
+            r#"{"Image":"a","HostConfig":{"RestartPolicy":[]}}"#,
+            r#"{"Image":"a","HostConfig":{"Ulimits":[["nofile",1,1]]}}"#,
+        ] {
+            let error = parse(body.as_bytes()).unwrap_err();
+            assert!(
+                error
+                    .message
+                    .starts_with("invalid JSON: json: cannot unmarshal array"),
+                "{error}"
+            );
+        }
     }
 
     #[test]

@@ -53,8 +53,8 @@ impl Takeover {
         }
     }
 
-    /// Answers by taking the connection over. `serve` runs once the answer's head has been sent.
-    pub(crate) fn answer<F, S>(self, version: ApiVersion, tty: bool, serve: S) -> Result<Response>
+    /// Has `serve` take the connection over once the answer's head has been sent, which must be one of a switch.
+    pub(crate) fn begin<F, S>(self, serve: S) -> Result<()>
     where
         S: FnOnce(TokioIo<Upgraded>) -> F + Send + 'static,
         F: Future<Output = io::Result<()>> + Send,
@@ -62,7 +62,7 @@ impl Takeover {
         let Self {
             upgrade: Some(upgrade),
             permit,
-            plain,
+            ..
         } = self
         else {
             return Err(ApiError::bad_request(
@@ -80,6 +80,17 @@ impl Takeover {
                 tracing::debug!(%error, "a stream's connection ended early");
             }
         });
+        Ok(())
+    }
+
+    /// Answers by taking the connection over. `serve` runs once the answer's head has been sent.
+    pub(crate) fn answer<F, S>(self, version: ApiVersion, tty: bool, serve: S) -> Result<Response>
+    where
+        S: FnOnce(TokioIo<Upgraded>) -> F + Send + 'static,
+        F: Future<Output = io::Result<()>> + Send,
+    {
+        let plain = self.plain;
+        self.begin(serve)?;
         let mut response = body::empty(StatusCode::SWITCHING_PROTOCOLS);
         response
             .headers_mut()

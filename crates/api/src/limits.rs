@@ -16,3 +16,11 @@ pub(crate) const HEAD_TIMEOUT: Duration = Duration::from_secs(300);
 pub(crate) const STREAM_READ: usize = 64 << 10;
 /// Messages of a streamed answer that wait for a slow client.
 pub(crate) const QUEUE: usize = 64;
+/// The longest message of a client that is attached over a WebSocket, and the longest frame of one, in bytes.
+pub(crate) const WEBSOCKET_MESSAGE: usize = 1 << 20;
+/// Bytes that are read from such a client, and written to it, at once.
+pub(crate) const WEBSOCKET_BUFFER: usize = 64 << 10;
+/// Bytes on their way to such a client: one piece of output as text, which may be three times as long, and more.
+pub(crate) const WEBSOCKET_BACKLOG: usize = 512 << 10;
+/// How long such a client may take to answer a close.
+pub(crate) const WEBSOCKET_FAREWELL: Duration = Duration::from_secs(5);

@@ -97,6 +97,7 @@ pub(crate) async fn dispatch(
         ("POST", ["containers", id, "resize"]) => containers::resize(call, id).await,
         ("POST", ["containers", id, "wait"]) => streams::wait(call, id).await,
         ("POST", ["containers", id, "attach"]) => streams::attach(call, id).await,
+        ("GET", ["containers", id, "attach", "ws"]) => streams::attach_websocket(call, id).await,
         ("POST", ["containers", id, "exec"]) => exec::create(call, id).await,
         ("HEAD", ["containers", id, "archive"]) => files::stat(call, id).await,
         ("GET", ["containers", id, "archive"]) => files::archive(call, id).await,

@@ -31,8 +31,9 @@ pub(crate) use groups::{
     ContainerCommand, DiskUsageArguments, ImageCommand, PruneArguments, SystemCommand, SystemPruneArguments,
 };
 pub(crate) use image::{
-    CommitArguments, EventsArguments, FormatArguments, HistoryArguments, ImagesArguments, ImportArguments,
-    InspectArguments, LoadArguments, PullArguments, PushArguments, RmiArguments, SaveArguments, TagArguments,
+    CommitArguments, ContainerInspectArguments, EventsArguments, FormatArguments, HistoryArguments,
+    ImageInspectArguments, ImagesArguments, ImportArguments, InspectArguments, LoadArguments, PullArguments,
+    PushArguments, RmiArguments, SaveArguments, TagArguments,
 };
 pub(crate) use machine::{
     DoctorArguments, MachineCommand, MachineInspectArguments, MachineStartArguments, ServiceAction,
@@ -242,6 +243,9 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Arg
         .and_then(|matches| Arguments::from_arg_matches(&matches))
         .map_err(|error| refusal::failure(&error, &arguments))
 }
+
+#[cfg(test)]
+mod docker;
 
 #[cfg(test)]
 mod tests {

@@ -120,6 +120,14 @@ async fn client_command(client: Client, command: Command) -> Result<()> {
 async fn container(client: &Client, command: ContainerCommand) -> Result<()> {
     match command {
         ContainerCommand::Run(arguments) => run::run(client, *arguments).await,
+        ContainerCommand::Commit(arguments) => images::commit(client, arguments).await,
+        ContainerCommand::Cp(arguments) => cp::run(client, arguments).await,
+        ContainerCommand::Diff(arguments) => files::diff(client, arguments).await,
+        ContainerCommand::Export(arguments) => files::export(client, arguments).await,
+        ContainerCommand::Port(arguments) => files::port(client, arguments).await,
+        ContainerCommand::Stats(arguments) => stats::run(client, arguments).await,
+        ContainerCommand::Top(arguments) => files::top(client, arguments).await,
+        ContainerCommand::Update(arguments) => files::update(client, arguments).await,
         ContainerCommand::Create(arguments) => run::create(client, *arguments).await,
         ContainerCommand::Exec(arguments) => exec::run(client, arguments).await,
         ContainerCommand::Start(arguments) => start::run(client, arguments).await,
@@ -134,7 +142,7 @@ async fn container(client: &Client, command: ContainerCommand) -> Result<()> {
         ContainerCommand::Pause(names) => containers::each(client, names, "pause").await,
         ContainerCommand::Unpause(names) => containers::each(client, names, "unpause").await,
         ContainerCommand::Wait(names) => containers::wait(client, names).await,
-        ContainerCommand::Inspect(arguments) => inspect::of_kind(client, "container", arguments).await,
+        ContainerCommand::Inspect(arguments) => inspect::container(client, arguments).await,
         ContainerCommand::Prune(arguments) => prune::containers(client, &arguments).await,
     }
 }
@@ -147,10 +155,11 @@ async fn image(client: &Client, command: ImageCommand) -> Result<()> {
         ImageCommand::Ls(arguments) => lists::images(client, arguments).await,
         ImageCommand::Rm(arguments) => images::remove(client, arguments).await,
         ImageCommand::Tag(arguments) => images::tag(client, arguments).await,
+        ImageCommand::Import(arguments) => images::import(client, arguments).await,
         ImageCommand::Load(arguments) => images::load(client, arguments).await,
         ImageCommand::Save(arguments) => images::save(client, arguments).await,
         ImageCommand::History(arguments) => lists::history(client, arguments).await,
-        ImageCommand::Inspect(arguments) => inspect::of_kind(client, "image", arguments).await,
+        ImageCommand::Inspect(arguments) => inspect::image(client, arguments).await,
         ImageCommand::Prune(arguments) => prune::images(client, &arguments).await,
     }
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use bollard_stubs::models::{DeviceMapping, ResourcesUlimits, ThrottleDevice};
+use bollard_stubs::models::{DeviceMapping, ResourcesBlkioWeightDevice, ResourcesUlimits, ThrottleDevice};
 use jiff::Timestamp;
 
 type Result<T> = std::result::Result<T, String>;
@@ -95,6 +95,25 @@ pub(crate) fn device_bytes(text: &str) -> Result<ThrottleDevice> {
     Ok(ThrottleDevice {
         path: Some(path.to_owned()),
         rate: Some(rate),
+    })
+}
+
+/// `/dev/vda:100`: a device and its weight.
+pub(crate) fn device_weight(text: &str) -> Result<ResourcesBlkioWeightDevice> {
+    let (path, weight) = text
+        .split_once(':')
+        .ok_or_else(|| format!("bad format: {text}"))?;
+    if !path.starts_with("/dev/") {
+        return Err(format!("bad format for device path: {text}"));
+    }
+    let weight = weight
+        .parse::<u16>()
+        .ok()
+        .filter(|weight| *weight == 0 || (10..=1000).contains(weight))
+        .ok_or_else(|| format!("invalid weight for device: {text}"))?;
+    Ok(ResourcesBlkioWeightDevice {
+        path: Some(path.to_owned()),
+        weight: Some(usize::from(weight)),
     })
 }
 

@@ -48,6 +48,9 @@ pub(crate) struct Inner {
     pub(crate) networks: Networks,
     pub(crate) events: Events,
     pub(crate) execs: Execs,
+    /// Shared from the look at an image to the container that uses it; alone from the look at who uses an image to its
+    /// removal.
+    pub(crate) image_users: tokio::sync::RwLock<()>,
     amd64: Arc<Machine>,
     arm64: Arc<Machine>,
     /// Held for as long as the engine lives.
@@ -110,6 +113,7 @@ impl Engine {
             networks,
             events: Events::default(),
             execs: Execs::default(),
+            image_users: tokio::sync::RwLock::default(),
             amd64,
             arm64,
             _lock: lock,
@@ -128,7 +132,10 @@ impl Engine {
     /// Stops the machines in an orderly way: their containers are killed and their data disks written out.
     /// Commands that come later boot them again.
     pub async fn shutdown(&self) {
-        tokio::join!(self.inner.amd64.stop(), self.inner.arm64.stop());
+        tokio::join!(
+            self.inner.stop_machine(Architecture::Amd64),
+            self.inner.stop_machine(Architecture::Arm64)
+        );
     }
 
     /// Runs an operation to its end even if the caller's future is dropped.

@@ -7,7 +7,7 @@ mod pattern;
 mod remote;
 mod view;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use bollard_stubs::models::{
@@ -103,7 +103,7 @@ impl Engine {
         let filters = filters.clone();
         self.complete(async move {
             let images = inner.blocking(|inner| Ok(inner.store.list()?)).await?;
-            let used = inner.image_users();
+            let used = inner.users_of_images();
             let created = |name: &str| -> Result<Option<i64>> {
                 let Some(name) = filters.values(name).last() else {
                     return Ok(None);
@@ -138,13 +138,17 @@ impl Engine {
     }
 
     /// Everything about an image.
-    pub async fn inspect_image(&self, name: &str) -> Result<ImageInspect> {
-        Ok(inspect(&self.inner.find_image(name, None).await?))
+    pub async fn inspect_image(&self, name: &str, platform: Option<&Platform>) -> Result<ImageInspect> {
+        Ok(inspect(&self.inner.find_image(name, platform).await?))
     }
 
     /// How an image was built, newest step first.
-    pub async fn image_history(&self, name: &str) -> Result<Vec<ImageHistoryResponseItem>> {
-        Ok(history(&self.inner.find_image(name, None).await?))
+    pub async fn image_history(
+        &self,
+        name: &str,
+        platform: Option<&Platform>,
+    ) -> Result<Vec<ImageHistoryResponseItem>> {
+        Ok(history(&self.inner.find_image(name, platform).await?))
     }
 
     /// Takes a name off an image, and removes it with its last name. Refused while a container uses it: by a
@@ -158,6 +162,10 @@ impl Engine {
         let _ = noprune;
         let inner = self.inner.clone();
         let name = name.to_owned();
+        let force = Force {
+            names: force,
+            users: force,
+        };
         self.complete(async move { inner.remove_image(&name, force).await })
             .await
     }
@@ -223,7 +231,7 @@ impl Engine {
         let (inner, filters) = (self.inner.clone(), filters.clone());
         self.complete(async move {
             let before = inner.store_bytes().await?;
-            let used = inner.image_users();
+            let used = inner.users_of_images();
             let mut deleted = Vec::new();
             for image in inner.blocking(|inner| Ok(inner.store.list()?)).await? {
                 let label = |name: &str| image.config.labels.get(name).map(String::as_str);
@@ -232,7 +240,12 @@ impl Engine {
                     && until.is_none_or(|until| view::created(&image) < until)
                     && filters.labels_match("label", label)
                     && (!filters.has("label!") || !filters.labels_match("label!", label));
-                if wanted && let Ok(removed) = inner.remove_image(&image.id.to_string(), true).await {
+                // A container may have been made of it meanwhile.
+                let force = Force {
+                    names: true,
+                    users: false,
+                };
+                if wanted && let Ok(removed) = inner.remove_image(&image.id.to_string(), force).await {
                     deleted.extend(removed);
                 }
             }
@@ -244,6 +257,15 @@ impl Engine {
         })
         .await
     }
+}
+
+/// What a removal of an image may pass over.
+#[derive(Clone, Copy, Debug)]
+struct Force {
+    /// Its names in several repositories.
+    names: bool,
+    /// Containers of it that do not run.
+    users: bool,
 }
 
 impl Inner {
@@ -269,7 +291,7 @@ impl Inner {
     }
 
     /// Containers by the ID of the image that they use: short ID, and whether it runs.
-    fn image_users(&self) -> HashMap<String, Vec<(String, bool)>> {
+    fn users_of_images(&self) -> HashMap<String, Vec<(String, bool)>> {
         let mut users: HashMap<String, Vec<(String, bool)>> = HashMap::new();
         for container in self.registry.all() {
             let (image, running) =
@@ -280,11 +302,6 @@ impl Inner {
                 .push((names::short(&container.id).to_owned(), running));
         }
         users
-    }
-
-    /// The IDs of images that a container uses, for `system df`.
-    pub(crate) fn used_images(&self) -> HashSet<String> {
-        self.image_users().into_keys().collect()
     }
 
     async fn store_bytes(self: &Arc<Self>) -> Result<u64> {
@@ -302,7 +319,12 @@ impl Inner {
             .map_err(|error| EngineError::Internal(format!("an operation was interrupted: {error}")))?
     }
 
-    async fn remove_image(self: &Arc<Self>, name: &str, force: bool) -> Result<Vec<ImageDeleteResponseItem>> {
+    async fn remove_image(
+        self: &Arc<Self>,
+        name: &str,
+        force: Force,
+    ) -> Result<Vec<ImageDeleteResponseItem>> {
+        let _removing = self.image_users.write().await;
         let image = self.find_image(name, None).await?;
         let id = image.id.to_string();
         let by_id = id.strip_prefix("sha256:").is_some_and(|digits| {
@@ -310,10 +332,16 @@ impl Inner {
             !bare.is_empty() && digits.starts_with(bare)
         });
         let going = self.going_with(name, image, by_id).await?;
-        let mut users = self.image_users();
+        let mut users = self.users_of_images();
         for image in &going {
             let id = image.id.to_string();
-            refuse_in_use(name, &id, by_id, &users.remove(&id).unwrap_or_default(), force)?;
+            refuse_in_use(
+                name,
+                &id,
+                by_id,
+                &users.remove(&id).unwrap_or_default(),
+                force.users,
+            )?;
         }
         let layers = going.iter().flat_map(|image| &image.layers);
         let diff_ids: Vec<String> = layers.map(|layer| layer.diff_id.to_string()).collect();
@@ -324,7 +352,7 @@ impl Inner {
         }
         let (owned, inner) = (name.to_owned(), self.clone());
         let removals = self
-            .blocking(move |inner| Ok(inner.store.remove(&owned, force)?))
+            .blocking(move |inner| Ok(inner.store.remove(&owned, force.names)?))
             .await?;
         Ok(removals
             .into_iter()

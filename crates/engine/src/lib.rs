@@ -12,6 +12,7 @@
 mod acceleration;
 mod config;
 mod container;
+mod disk_usage;
 mod doctor;
 mod engine;
 mod error;
@@ -27,6 +28,7 @@ mod network;
 mod record;
 mod registry;
 mod room;
+mod sizes;
 mod state;
 mod stream;
 mod sys;
@@ -37,6 +39,7 @@ mod volumes;
 
 pub use config::{DEFAULT_DISK, EngineConfig, LogDefaults, SMALLEST_DISK};
 pub use container::FileStream;
+pub use disk_usage::{DiskUsage, DiskUsageObjects};
 pub use doctor::examine;
 pub use engine::Engine;
 pub use error::{EngineError, Kind, Result};

@@ -15,11 +15,13 @@ mod disk;
 mod guest;
 mod layers;
 mod process;
+mod sizes;
 mod streams;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use journey::Step;
 use protocol::Architecture;
@@ -28,6 +30,7 @@ use tokio::sync::mpsc;
 pub(crate) use boot::DATA_DISK;
 pub(crate) use control::{GuestError, Watched};
 pub(crate) use guest::{Examined, Guest, ProcessKey};
+pub(crate) use sizes::{Counted, ToCount};
 pub(crate) use streams::ExpectedStream;
 
 use crate::acceleration::Accelerations;
@@ -51,6 +54,16 @@ pub(crate) struct MachineSettings {
     pub(crate) vmm_command: Vec<std::ffi::OsString>,
 }
 
+impl MachineSettings {
+    /// The file that is the guest's data disk.
+    pub(crate) fn data_disk(&self) -> PathBuf {
+        self.directory.join("data.img")
+    }
+}
+
+/// How long a machine that is to stop may take to count what its containers hold.
+const COUNT_PATIENCE: Duration = Duration::from_secs(3);
+
 /// Tells whether what the guest has data of still exists.
 pub(crate) struct Known {
     /// By the container's ID.
@@ -69,6 +82,8 @@ pub(crate) struct Machine {
     /// Held while booting or stopping.
     transition: tokio::sync::Mutex<()>,
     current: Mutex<Option<Arc<Guest>>>,
+    /// How often the user stopped it.
+    stops: AtomicU64,
     /// Boots that were tried, and why the last one failed.
     attempts: AtomicU64,
     last_error: Mutex<Option<String>>,
@@ -88,6 +103,7 @@ impl Machine {
             boots,
             transition: tokio::sync::Mutex::default(),
             current: Mutex::default(),
+            stops: AtomicU64::new(0),
             attempts: AtomicU64::new(0),
             last_error: Mutex::default(),
         }
@@ -153,17 +169,46 @@ impl Machine {
         }
     }
 
-    /// Stops the guest in an orderly way, its data disk written out. A machine that does not run is no error.
-    pub(crate) async fn stop(self: &Arc<Self>) {
+    /// Stops the guest in an orderly way, its data disk written out, and remembers what `wanted` held before. A machine
+    /// that does not run is no error.
+    pub(crate) async fn stop(self: &Arc<Self>, wanted: ToCount) {
         let machine = self.clone();
         let stopping = tokio::spawn(async move {
             let _transition = machine.transition.lock().await;
             let guest = machine.current.locked().take();
-            if let Some(guest) = guest {
-                guest.shutdown().await;
+            // Whoever finds that the guest is not stopping yet has seen the old number.
+            let alive = guest.as_ref().is_some_and(|guest| guest.begin_stop());
+            machine.stops.fetch_add(1, Ordering::AcqRel);
+            let Some(guest) = guest else { return };
+            let counted = if alive && !wanted.is_empty() {
+                let counting = tokio::time::timeout(COUNT_PATIENCE, guest.count(&wanted));
+                counting.await.ok().and_then(Result::ok)
+            } else {
+                None
+            };
+            if guest.shutdown().await
+                && let Some(counted) = counted
+            {
+                let (directory, disk) = (machine.settings.directory.clone(), machine.settings.data_disk());
+                let remembering =
+                    tokio::task::spawn_blocking(move || sizes::remember(&directory, &disk, counted));
+                let _ = remembering.await;
             }
         });
         let _ = stopping.await;
+    }
+
+    /// How often the user stopped it.
+    pub(crate) fn stops(&self) -> u64 {
+        self.stops.load(Ordering::Acquire)
+    }
+
+    /// What these held when the machine stopped, if that is known and nothing changed since then.
+    pub(crate) async fn recall_sizes(&self, wanted: &ToCount) -> Option<Counted> {
+        let (directory, disk) = (self.settings.directory.clone(), self.settings.data_disk());
+        let wanted = wanted.clone();
+        let recalling = tokio::task::spawn_blocking(move || sizes::recall(&directory, &disk, &wanted));
+        recalling.await.ok().flatten()
     }
 
     /// An error that names this machine.

@@ -20,8 +20,7 @@ impl Engine {
     /// Stops a machine and every container in it. Returns once it is powered off; a stopped one is no error.
     pub async fn machine_stop(&self, architecture: Option<Architecture>) -> Result<()> {
         self.inner
-            .machine(architecture.unwrap_or(self.inner.config.architecture))
-            .stop()
+            .stop_machine(architecture.unwrap_or(self.inner.config.architecture))
             .await;
         Ok(())
     }

@@ -1,11 +1,11 @@
-//! What the engine says of itself: version, info, disk usage, events.
+//! What the engine says of itself: version, info, events.
 
 use std::collections::HashMap;
 
 use bollard_stubs::models::{
-    Commit, ContainersDiskUsage, EventMessage, ImagesDiskUsage, LocalNodeState, PluginsInfo, Runtime,
-    SwarmInfo, SystemDataUsageResponse, SystemInfo, SystemInfoCgroupDriverEnum, SystemInfoCgroupVersionEnum,
-    SystemVersion, SystemVersionComponents, SystemVersionPlatform,
+    Commit, EventMessage, LocalNodeState, PluginsInfo, Runtime, SwarmInfo, SystemInfo,
+    SystemInfoCgroupDriverEnum, SystemInfoCgroupVersionEnum, SystemVersion, SystemVersionComponents,
+    SystemVersionPlatform,
 };
 use protocol::Architecture;
 use store::Proxies;
@@ -188,50 +188,6 @@ impl Engine {
         })
     }
 
-    /// Docker's `system df`.
-    pub async fn disk_usage(&self) -> Result<SystemDataUsageResponse> {
-        let inner = &self.inner;
-        let usage = inner.blocking(|inner| Ok(inner.store.disk_usage()?)).await?;
-        let used = inner.used_images();
-        let number = |value: u64| Some(i64::try_from(value).unwrap_or(i64::MAX));
-        let count = |value: usize| Some(i64::try_from(value).unwrap_or(i64::MAX));
-        let idle = usage
-            .images
-            .iter()
-            .filter(|image| !used.contains(&image.id.to_string()));
-        let reclaimable = idle.map(|image| image.size.saturating_sub(image.shared)).sum();
-        let items = self.list_images(true, &Filters::default()).await?;
-        let containers = self.list_containers(true, None, &Filters::default()).await?;
-        let all = inner.registry.all();
-        let active = all
-            .iter()
-            .filter(|container| container.with_record(|record| record.state.phase.is_running()));
-        Ok(SystemDataUsageResponse {
-            image_usage: Some(ImagesDiskUsage {
-                active_count: count(
-                    usage
-                        .images
-                        .iter()
-                        .filter(|image| used.contains(&image.id.to_string()))
-                        .count(),
-                ),
-                total_count: count(usage.images.len()),
-                reclaimable: number(reclaimable),
-                total_size: number(usage.layers),
-                items: values(&items),
-            }),
-            container_usage: Some(ContainersDiskUsage {
-                active_count: count(active.count()),
-                total_count: count(containers.len()),
-                reclaimable: Some(0),
-                total_size: Some(0),
-                items: values(&containers),
-            }),
-            volume_usage: None,
-            build_cache_usage: None,
-        })
-    }
-
     /// The engine's events: history from `since`, then live ones until `until`, both in nanoseconds since the
     /// Unix epoch.
     pub async fn events(
@@ -291,8 +247,4 @@ fn host_system() -> String {
     };
     let architecture = Architecture::of_host().map_or(std::env::consts::ARCH, Architecture::docker_name);
     format!("{os}/{architecture}")
-}
-
-fn values<T: serde::Serialize>(items: &[T]) -> Option<Vec<serde_json::Value>> {
-    items.iter().map(|item| serde_json::to_value(item).ok()).collect()
 }

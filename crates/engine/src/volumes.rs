@@ -48,7 +48,7 @@ impl Volumes {
         self.table.locked().get(name).cloned()
     }
 
-    fn all(&self) -> Vec<VolumeRecord> {
+    pub(crate) fn all(&self) -> Vec<VolumeRecord> {
         self.table.locked().values().cloned().collect()
     }
 
@@ -138,7 +138,7 @@ fn missing(name: &str) -> EngineError {
     EngineError::NotFound(format!("get {name}: no such volume"))
 }
 
-fn view(record: &VolumeRecord) -> Volume {
+pub(crate) fn view(record: &VolumeRecord) -> Volume {
     Volume {
         name: record.name.clone(),
         driver: LOCAL.to_owned(),
@@ -220,27 +220,39 @@ impl Engine {
         let all = filters.truth("all")?.unwrap_or(false);
         let (inner, filters) = (self.inner.clone(), filters.clone());
         self.complete(async move {
-            let _transition = inner.volumes.transition.lock().await;
-            let mut deleted = Vec::new();
-            for record in inner.volumes.all() {
+            let mut chosen = inner.volumes.all();
+            chosen.retain(|record| {
                 let label = |key: &str| record.labels.get(key).map(String::as_str);
-                let chosen = (all || record.anonymous)
+                (all || record.anonymous)
                     && filters.labels_match("label", label)
-                    && (!filters.has("label!") || !filters.labels_match("label!", label));
-                if chosen && inner.users_of(&record.name).is_empty() {
-                    inner.forget_volume(&record.name).await?;
-                    deleted.push(record.name);
+                    && (!filters.has("label!") || !filters.labels_match("label!", label))
+                    && inner.users_of(&record.name).is_empty()
+            });
+            let sizes = inner.sizes(&[], &chosen).await;
+            let (mut deleted, mut reclaimed) = (Vec::new(), 0i64);
+            let _transition = inner.volumes.transition.lock().await;
+            for record in chosen {
+                // Counting took its time.
+                let same = inner
+                    .volumes
+                    .get(&record.name)
+                    .is_some_and(|now| now.id == record.id);
+                if !same || !inner.users_of(&record.name).is_empty() {
+                    continue;
                 }
+                inner.forget_volume(&record.name).await?;
+                reclaimed = reclaimed.saturating_add(sizes.volume(&record.name).max(0));
+                deleted.push(record.name);
             }
             inner.events.publish(
                 EventMessageTypeEnum::VOLUME,
                 "prune",
                 "",
-                HashMap::from([("reclaimed".to_owned(), "0".to_owned())]),
+                HashMap::from([("reclaimed".to_owned(), reclaimed.to_string())]),
             );
             Ok(VolumePruneResponse {
                 volumes_deleted: Some(deleted),
-                space_reclaimed: Some(0),
+                space_reclaimed: Some(reclaimed),
             })
         })
         .await
@@ -249,7 +261,7 @@ impl Engine {
 
 impl Inner {
     /// IDs of the containers that mount a volume, whether they run or not.
-    fn users_of(&self, name: &str) -> Vec<String> {
+    pub(crate) fn users_of(&self, name: &str) -> Vec<String> {
         let uses = |record: &Record| record.volumes.iter().any(|volume| volume.name == name);
         let containers = self.registry.all();
         let users = containers.iter().filter(|container| container.with_record(uses));

@@ -34,7 +34,7 @@ pub use spec::{
     Mount, Namespace, Network, Process, Rlimit, SeccompProgram, Stdio, WindowSize,
 };
 pub use token::{MalformedToken, Token};
-pub use usage::{BlockUsage, InterfaceUsage, ProcessInfo, Usage};
+pub use usage::{BlockUsage, InterfaceUsage, MOST_SIZES, ProcessInfo, Sizes, Usage};
 
 /// The version that this crate speaks. Raised when a message changes in a way that an older peer would misread;
 /// fields that an older peer may ignore do not raise it.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Architecture, Attachment, ContainerSpec, Diagnosis, FileJob, Limits, PathStat, Process, ProcessInfo,
-    Usage, View, WindowSize,
+    Sizes, Usage, View, WindowSize,
 };
 
 /// Everything that the guest sends.
@@ -133,6 +133,12 @@ pub enum Request {
         container: String,
         host_interfaces: Vec<String>,
     },
+    /// How much containers hold in their writable layers, whether they run or not, and volumes; at most
+    /// [`crate::MOST_SIZES`] of each. What is not on the data disk holds nothing. Answered by [`Reply::Sizes`].
+    Sizes {
+        containers: Vec<String>,
+        volumes: Vec<String>,
+    },
     /// Changes the limits of a running container: those that are given.
     Update { container: String, limits: Box<Limits> },
     /// Works on the files of a container. One that does not run is given as what it is made of.
@@ -174,6 +180,7 @@ pub enum Reply {
         processes: Vec<ProcessInfo>,
     },
     Usage(Box<Usage>),
+    Sizes(Sizes),
     Path(PathStat),
     Diagnosis(Box<Diagnosis>),
 }

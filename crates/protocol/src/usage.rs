@@ -56,6 +56,17 @@ pub struct Usage {
     pub interfaces: Vec<(String, InterfaceUsage)>,
 }
 
+/// The most containers and volumes, each, that one [`crate::Request::Sizes`] may name; its answer fits a frame.
+pub const MOST_SIZES: usize = 4096;
+
+/// What containers and volumes hold on the data disk: bytes in their files, in the order in which they were asked for.
+/// `None` could not be counted within the guest's bounds.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sizes {
+    pub containers: Vec<Option<u64>>,
+    pub volumes: Vec<Option<u64>>,
+}
+
 /// A line of `io.stat`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BlockUsage {

@@ -34,6 +34,10 @@ pub(crate) struct LayerRecord {
     pub(crate) diff_id: Digest,
     /// Length of the uncompressed archive, in bytes.
     pub(crate) size: u64,
+    /// Bytes of the files in it, which is what Docker calls the size of a layer. Not known of
+    /// a layer that a broken-off pull has left, and in stores of before this was counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) content: Option<u64>,
     /// How registries keep the layer, as far as was seen and checked; the latest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) blobs: Vec<Blob>,
@@ -48,6 +52,11 @@ pub(crate) struct Blob {
 }
 
 impl LayerRecord {
+    /// What is told as the layer's size.
+    pub(crate) fn shown_size(&self) -> u64 {
+        self.content.unwrap_or(self.size)
+    }
+
     /// Notes how a registry keeps the layer.
     pub(crate) fn note(&mut self, blob: Blob) {
         self.blobs.retain(|known| known.digest != blob.digest);
@@ -100,6 +109,12 @@ impl Snapshot {
         }
         found.truncate(MAX_BLOBS);
         found
+    }
+
+    /// How many bytes the files of a layer have, if an image knows.
+    pub(crate) fn content(&self, diff_id: &Digest) -> Option<u64> {
+        let mut layers = self.images.iter().flat_map(|(_, record)| &record.layers);
+        layers.find_map(|layer| layer.content.filter(|_| layer.diff_id == *diff_id))
     }
 
     /// Layers that some image needs.

@@ -20,8 +20,10 @@ pub struct Image {
     pub repo_tags: Vec<String>,
     /// `alpine@sha256:…`, sorted.
     pub repo_digests: Vec<String>,
-    /// Uncompressed size of all layers, in bytes.
+    /// Bytes of the files in all layers.
     pub size: u64,
+    /// The same of each layer, lowest first.
+    pub layer_sizes: Vec<u64>,
     /// RFC 3339 time at which the image was built.
     pub created: Option<String>,
     /// Who built it.

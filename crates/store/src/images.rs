@@ -1,10 +1,10 @@
 //! Finding, listing, naming and removing images.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sha2::{Digest as _, Sha256};
 
-use crate::database::{ImageRecord, Name, Snapshot};
+use crate::database::{ImageRecord, LayerRecord, Name, Snapshot};
 use crate::digest::Digest;
 use crate::error::StoreError;
 use crate::event::{DiskUsage, ImageUsage, Removal};
@@ -163,7 +163,15 @@ pub(crate) fn remove(store: &Inner, name_or_id: &str, force: bool) -> Result<Vec
 
 pub(crate) fn disk_usage(store: &Inner) -> Result<DiskUsage, StoreError> {
     let snapshot = store.database.snapshot()?;
-    let length = |layer: &Digest| store.content.layer(layer).map_or(0, |layer| layer.length);
+    let records = snapshot.images.iter().flat_map(|(_, record)| &record.layers);
+    let shown: BTreeMap<&Digest, u64> = records
+        .map(|layer| (&layer.diff_id, layer.shown_size()))
+        .collect();
+    // What belongs to no image is as long as its file.
+    let length = |layer: &Digest| {
+        let file = || store.content.layer(layer).map_or(0, |layer| layer.length);
+        shown.get(layer).copied().unwrap_or_else(file)
+    };
     let distinct = |record: &ImageRecord| -> BTreeSet<Digest> {
         record.layers.iter().map(|layer| layer.diff_id.clone()).collect()
     };
@@ -285,8 +293,9 @@ fn image(store: &Inner, snapshot: &Snapshot, id: &Digest, record: &ImageRecord) 
         size: record
             .layers
             .iter()
-            .map(|layer| layer.size)
+            .map(LayerRecord::shown_size)
             .fold(0, u64::saturating_add),
+        layer_sizes: record.layers.iter().map(LayerRecord::shown_size).collect(),
         created: config.created,
         author: config.author,
         manifest_digest: record.manifest.clone(),

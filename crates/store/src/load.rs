@@ -120,11 +120,11 @@ impl Load<'_> {
                 .into_iter()
                 .map(|item| self.docker_item(item))
                 .collect::<Result<Vec<_>, _>>()
-                .map(flatten);
+                .map(|loaded| once_each(loaded.into_iter().flatten()));
         }
         if self.archive.has("index.json") {
             let index: Index = self.json("index.json")?;
-            return self.index(&index, None, 0);
+            return Ok(once_each(self.index(&index, None, 0)?.into_iter()));
         }
         let reason = "it has neither manifest.json nor index.json, so it is neither a docker-archive nor an oci-archive";
         Err(StoreError::Archive(reason.to_owned()))
@@ -295,13 +295,10 @@ impl Load<'_> {
     }
 }
 
-fn flatten(loaded: Vec<Vec<Loaded>>) -> Vec<Loaded> {
+/// What was loaded, without what an archive has twice: an index has an entry for each of an image's names.
+fn once_each(loaded: impl Iterator<Item = Loaded>) -> Vec<Loaded> {
     let mut seen = BTreeSet::new();
-    loaded
-        .into_iter()
-        .flatten()
-        .filter(|loaded| seen.insert(loaded.to_string()))
-        .collect()
+    loaded.filter(|loaded| seen.insert(loaded.to_string())).collect()
 }
 
 fn blob(digest: &Digest) -> String {

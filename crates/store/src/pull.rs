@@ -435,6 +435,7 @@ pub(crate) fn make_layer(
     let mut record = LayerRecord {
         diff_id: diff_id.clone(),
         size: converted.tar_length,
+        content: Some(converted.content),
         blobs: Vec::new(),
     };
     if let Some((digest, size)) = promised.filter(|_| compression != Compression::None) {
@@ -449,10 +450,12 @@ pub(crate) fn make_layer(
 
 /// A layer that is in the store. What a manifest tells of it now was not checked, so that is not taken over.
 pub(crate) fn kept_layer(store: &Inner, diff_id: &Digest) -> Result<LayerRecord, StoreError> {
+    let snapshot = store.database.snapshot()?;
     Ok(LayerRecord {
         diff_id: diff_id.clone(),
         size: store.content.archive(diff_id)?.length(),
-        blobs: store.database.snapshot()?.blobs(diff_id),
+        content: snapshot.content(diff_id),
+        blobs: snapshot.blobs(diff_id),
     })
 }
 

@@ -658,6 +658,23 @@ async fn archives_of_either_kind_load_and_broken_ones_leave_nothing() {
         format!("Loaded image: {name}")
     );
     store.remove(&name, false).unwrap();
+    // A bare tag is no name, and an image that has two of them is one image.
+    let tagged = |index: &mut serde_json::Value| {
+        let mut entry = index["manifests"][0].clone();
+        index["manifests"] = ["1", "latest"]
+            .map(|tag| {
+                entry["annotations"] = serde_json::json!({ "org.opencontainers.image.ref.name": tag });
+                entry.clone()
+            })
+            .into();
+    };
+    let loaded = load(with_index(&without("manifest.json", 0), tagged))
+        .await
+        .unwrap();
+    assert!(matches!(loaded.as_slice(), [store::Loaded::Id(_)]), "{loaded:?}");
+    store
+        .remove(&loaded[0].to_string()["Loaded image ID: ".len()..], false)
+        .unwrap();
     for broken in [
         without("manifest.json", 1000),
         without("", 1000),
@@ -680,4 +697,25 @@ async fn archives_of_either_kind_load_and_broken_ones_leave_nothing() {
             .to_string()
             .contains("neither manifest.json nor index.json")
     );
+}
+
+/// The archive with another index.
+fn with_index(archive: &[u8], change: impl FnOnce(&mut serde_json::Value)) -> Vec<u8> {
+    let mut builder = tar::Builder::new(Vec::new());
+    let mut change = Some(change);
+    for entry in tar::Archive::new(archive).entries().unwrap() {
+        let mut entry = entry.unwrap();
+        let path = entry.path().unwrap().into_owned();
+        let mut data = Vec::new();
+        std::io::Read::read_to_end(&mut entry, &mut data).unwrap();
+        if path.to_str() == Some("index.json") {
+            let mut index = serde_json::from_slice(&data).unwrap();
+            change.take().unwrap()(&mut index);
+            data = serde_json::to_vec(&index).unwrap();
+        }
+        let mut header = tar::Header::new_ustar();
+        header.set_size(data.len() as u64);
+        builder.append_data(&mut header, path, data.as_slice()).unwrap();
+    }
+    builder.into_inner().unwrap()
 }

@@ -8,6 +8,7 @@ use crate::world::{Docker, World};
 super::scenarios![
     a_course_on_containers_goes_through_with_the_docker_command,
     the_docker_command_copies_measures_and_commits,
+    the_docker_command_tells_the_same_sizes,
     compose_brings_up_services_that_wait_for_each_other_and_takes_them_down,
 ];
 
@@ -166,6 +167,51 @@ fn the_docker_command_copies_measures_and_commits(world: &World) {
         .warns("volume is in use");
     said(&docker, ["rm", "-f", "web"]);
     said(&docker, ["volume", "rm", "data"]);
+}
+
+fn the_docker_command_tells_the_same_sizes(world: &World) {
+    let docker = world.docker();
+    let write = "head -c 5000000 /dev/zero > /big && head -c 3000000 /dev/zero > /data/big";
+    said(
+        &docker,
+        [
+            "run",
+            "--name",
+            "web",
+            "-v",
+            "data:/data",
+            "alpine",
+            "sh",
+            "-c",
+            write,
+        ],
+    );
+    said(&docker, ["pull", "-q", "hello-world"]);
+    let usage = said(&docker, ["system", "df"]);
+    assert!(
+        usage.contains("Containers      1         0         5MB       5MB (100%)")
+            && usage.contains("Local Volumes   1         1         3MB       0B (0%)"),
+        "{usage}"
+    );
+    assert_eq!(world.ok(["system", "df"]), usage);
+    for arguments in [
+        &["ps", "-a", "-s", "--format", "{{.Names}} {{.Size}}"][..],
+        &["system", "df", "--format", "json"],
+        &[
+            "system",
+            "df",
+            "-v",
+            "--format",
+            "{{range .Volumes}}{{.Name}} {{.Size}}{{end}}",
+        ],
+        &["inspect", "-s", "-f", "{{.SizeRw}} {{.SizeRootFs}}", "web"],
+    ] {
+        assert_eq!(world.ok(arguments), said(&docker, arguments.iter().copied()));
+    }
+    docker
+        .run(["container", "prune", "-f"])
+        .exits_with(0)
+        .prints("Total reclaimed space: 5MB");
 }
 
 fn compose_brings_up_services_that_wait_for_each_other_and_takes_them_down(world: &World) {

@@ -18,6 +18,7 @@ super::scenarios![
     a_template_that_calls_itself_is_ended,
     an_archive_that_leads_out_of_the_container_is_kept_in_it,
     an_archive_with_a_name_that_leads_out_is_not_loaded,
+    an_archive_for_a_container_that_does_not_exist_is_answered,
 ];
 
 fn still_answers(world: &World) {
@@ -240,4 +241,18 @@ fn an_archive_with_a_name_that_leads_out_is_not_loaded(world: &World) {
         );
     }
     world.assert_no_image();
+}
+
+fn an_archive_for_a_container_that_does_not_exist_is_answered(world: &World) {
+    let archive = archive("file", &"x".repeat(200_000));
+    let mut connection = world.connect();
+    let headers = format!("Content-Length: {}\r\n", archive.len());
+    connection.send_head("PUT", "/containers/nobody/archive?path=/tmp", &headers);
+    for piece in archive.chunks(4096) {
+        connection.send(piece).unwrap();
+    }
+    connection
+        .answer()
+        .has_status(404)
+        .says("No such container: nobody");
 }

@@ -22,6 +22,7 @@ mod logs;
 mod networks;
 mod policies;
 mod push;
+mod sizes;
 mod streams;
 mod terminal;
 mod version;
@@ -80,6 +81,7 @@ pub fn all(shared: &Shared) -> Vec<Trial> {
         login::ALL,
         policies::ALL,
         push::ALL,
+        sizes::ALL,
         if Kind::from_environment().docker.is_some() {
             clients::ALL
         } else {

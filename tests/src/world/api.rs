@@ -4,6 +4,8 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
 
+use tokio_tungstenite::tungstenite::{self, WebSocket};
+
 use super::World;
 use super::running::PATIENCE;
 
@@ -21,6 +23,12 @@ pub struct Answer {
 impl World {
     /// A new connection; a service that does not run yet is started.
     pub fn connect(&self) -> Connection {
+        Connection {
+            stream: BufReader::new(self.dial()),
+        }
+    }
+
+    fn dial(&self) -> UnixStream {
         let socket = self.home().join("sampan.sock");
         let stream = UnixStream::connect(&socket).unwrap_or_else(|_| {
             self.ok(["ps"]);
@@ -28,9 +36,13 @@ impl World {
         });
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
-        Connection {
-            stream: BufReader::new(stream),
-        }
+        stream
+    }
+
+    /// A WebSocket (RFC 6455) on a connection of its own.
+    pub fn websocket(&self, path: &str) -> WebSocket<UnixStream> {
+        let (socket, _) = tungstenite::client(format!("ws://sampan{path}"), self.dial()).unwrap();
+        socket
     }
 
     /// One request without a body on a connection of its own.

@@ -22,7 +22,6 @@ pub(super) fn answer(method: &Method, segments: &[&str]) -> ApiError {
             return ApiError::new(StatusCode::SERVICE_UNAVAILABLE, NOT_A_SWARM);
         }
         ["build", ..] | ["session"] => "build images",
-        ["containers", _, "attach", "ws"] => "attach over WebSocket",
         ["plugins", ..] => "manage plugins",
         _ => return ApiError::page_not_found(),
     };

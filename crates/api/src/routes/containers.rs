@@ -26,10 +26,13 @@ pub(super) fn platform(call: &Call) -> Result<Option<Platform>> {
 /// `GET /containers/json`.
 pub(super) async fn list(call: Call) -> Result<Response> {
     let limit = call.query.number("limit")?.filter(|limit| *limit > 0);
-    let listed = call
+    let mut listed = call
         .engine
         .list_containers(call.query.flag("all"), limit, &call.filters()?)
         .await?;
+    if call.query.flag("size") {
+        call.engine.add_sizes(&mut listed).await?;
+    }
     Ok(body::json(StatusCode::OK, &listed))
 }
 
@@ -55,7 +58,11 @@ pub(super) async fn prune(call: Call) -> Result<Response> {
 
 /// `GET /containers/{id}/json`.
 pub(super) async fn inspect(call: Call, id: &str) -> Result<Response> {
-    let inspected = call.engine.inspect_container(id).await?;
+    let mut inspected = call.engine.inspect_container(id).await?;
+    if call.query.flag("size") {
+        let (own, whole) = call.engine.container_sizes(id).await?;
+        (inspected.size_rw, inspected.size_root_fs) = (Some(own), Some(whole));
+    }
     let mut value = serde_json::to_value(&inspected)
         .map_err(|error| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
     add_old_members(&mut value);

@@ -28,17 +28,19 @@ pub(super) async fn list(call: Call) -> Result<Response> {
 
 /// `GET /images/{name}/json`.
 pub(super) async fn inspect(call: Call, name: &str) -> Result<Response> {
+    let platform = platform(&call)?;
     Ok(body::json(
         StatusCode::OK,
-        &call.engine.inspect_image(name).await?,
+        &call.engine.inspect_image(name, platform.as_ref()).await?,
     ))
 }
 
 /// `GET /images/{name}/history`.
 pub(super) async fn history(call: Call, name: &str) -> Result<Response> {
+    let platform = platform(&call)?;
     Ok(body::json(
         StatusCode::OK,
-        &call.engine.image_history(name).await?,
+        &call.engine.image_history(name, platform.as_ref()).await?,
     ))
 }
 

@@ -11,6 +11,8 @@ use crate::error::{ApiError, Result};
 use crate::frame;
 use crate::hijack::{self, Takeover, content_type, stream_of};
 use crate::time::nanoseconds;
+use crate::version::ApiVersion;
+use crate::websocket::{self, Handshake};
 
 /// `GET /containers/{id}/logs`.
 pub(super) async fn logs(call: Call, id: &str) -> Result<Response> {
@@ -60,6 +62,29 @@ pub(super) async fn attach(mut call: Call, id: &str) -> Result<Response> {
     takeover.answer(call.version, tty, move |connection| {
         hijack::carry(attached, connection)
     })
+}
+
+/// `GET /containers/{id}/attach/ws`. Before API 1.42 it attached to every stream.
+pub(super) async fn attach_websocket(mut call: Call, id: &str) -> Result<Response> {
+    let handshake = match Handshake::read(call.request.headers()) {
+        Ok(handshake) => handshake,
+        Err(refused) => return Ok(refused.into_response()),
+    };
+    let (query, version) = (&call.query, call.version);
+    let wanted = |stream| version < ApiVersion::STREAM_TYPES || query.flag(stream);
+    let options = AttachOptions {
+        stdin: wanted("stdin"),
+        stdout: wanted("stdout"),
+        stderr: wanted("stderr"),
+        stream: query.flag("stream"),
+        logs: query.flag("logs"),
+        detach_keys: query.text("detachKeys").map(str::to_owned),
+    };
+    let attached = call.engine.attach_container(id, options).await?;
+    let kind = websocket::Kind::of(version);
+    Takeover::from(&mut call.request)
+        .begin(move |connection| websocket::carry(attached, kind, connection))?;
+    Ok(handshake.into_response())
 }
 
 /// `POST /containers/{id}/wait`. The head of the answer is sent once the waiter is in place, which is what

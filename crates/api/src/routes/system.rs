@@ -3,16 +3,16 @@
 use std::io;
 
 use bollard_stubs::models::{
-    ContainerSummary, EventMessage, EventMessageTypeEnum, SystemDataUsageResponse, Volume, VolumeUsageData,
+    ContainerSummary, EventMessage, EventMessageTypeEnum, ImageSummary, SystemDataUsageResponse, Volume,
 };
-use engine::Filters;
+use engine::DiskUsageObjects;
 use hyper::header::{CACHE_CONTROL, HeaderName, HeaderValue, PRAGMA};
 use hyper::{Method, StatusCode};
 use serde::Serialize;
 
 use super::Call;
 use crate::body::{self, Response};
-use crate::error::Result;
+use crate::error::{ApiError, Result};
 use crate::time::nanoseconds;
 use crate::version::ApiVersion;
 
@@ -79,54 +79,54 @@ pub(super) fn prune_build_cache() -> Response {
 pub(super) async fn disk_usage(call: Call) -> Result<Response> {
     #[derive(Serialize)]
     #[serde(rename_all = "PascalCase")]
-    struct Usage<I> {
+    struct Usage {
         layers_size: i64,
-        images: I,
-        containers: Vec<ContainerSummary>,
-        volumes: Vec<Volume>,
-        build_cache: [(); 0],
+        images: Option<Vec<ImageSummary>>,
+        containers: Option<Vec<ContainerSummary>>,
+        volumes: Option<Vec<Volume>>,
+        build_cache: Option<[(); 0]>,
         #[serde(flatten)]
         summaries: SystemDataUsageResponse,
     }
-    let summaries = call.engine.disk_usage().await?;
-    let images = call.engine.list_images(true, &Filters::default()).await?;
-    let containers = call
-        .engine
-        .list_containers(true, None, &Filters::default())
-        .await?;
-    let mut volumes = call
-        .engine
-        .list_volumes(&Filters::default())
-        .await?
-        .volumes
-        .unwrap_or_default();
-    for volume in &mut volumes {
-        let mounts = containers
-            .iter()
-            .flat_map(|container| container.mounts.iter().flatten());
-        let users = mounts
-            .filter(|mount| mount.name.as_deref() == Some(&volume.name))
-            .count();
-        volume.usage_data = Some(VolumeUsageData {
-            // What a volume holds is the guest's to know; -1 is Docker's "not looked at".
-            size: -1,
-            ref_count: i64::try_from(users).unwrap_or(i64::MAX),
-        });
-    }
-    let layers_size = summaries
-        .image_usage
-        .as_ref()
-        .and_then(|images| images.total_size)
-        .unwrap_or(0);
+    let objects = disk_usage_objects(call.version, &call.query.all("type"))?;
+    let usage = call.engine.disk_usage(objects).await?;
+    let summaries = usage.summaries(call.query.flag("verbose"));
     let usage = Usage {
-        layers_size,
-        images,
-        containers,
-        volumes,
-        build_cache: [],
+        layers_size: usage.layers,
+        images: usage.images,
+        containers: usage.containers,
+        volumes: usage.volumes,
+        build_cache: usage.build_cache.then_some([]),
         summaries,
     };
     Ok(body::json(StatusCode::OK, &usage))
+}
+
+/// What `type` asks for: everything where it is not given, and for clients of before it was there.
+fn disk_usage_objects(version: ApiVersion, types: &[String]) -> Result<DiskUsageObjects> {
+    if types.is_empty() || version < ApiVersion::new(1, 42) {
+        return Ok(DiskUsageObjects {
+            containers: true,
+            images: true,
+            volumes: true,
+            build_cache: true,
+        });
+    }
+    let mut objects = DiskUsageObjects::default();
+    for name in types {
+        let object = match name.as_str() {
+            "container" => &mut objects.containers,
+            "image" => &mut objects.images,
+            "volume" => &mut objects.volumes,
+            "build-cache" => &mut objects.build_cache,
+            other => {
+                let other: String = other.chars().take(64).collect();
+                return Err(ApiError::bad_request(format!("unknown object type: {other}")));
+            }
+        };
+        *object = true;
+    }
+    Ok(objects)
 }
 
 /// An event with the members that container events had before API 1.22 and clients still read.
@@ -208,6 +208,17 @@ mod tests {
                 "Actor": { "ID": "abc", "Attributes": { "image": "alpine" } }, "time": 1
             })
         );
+    }
+
+    #[test]
+    fn only_the_types_that_are_named_are_looked_at() {
+        let types = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        let asked = disk_usage_objects(ApiVersion::NEWEST, &types(&["volume", "image"])).unwrap();
+        assert!(asked.volumes && asked.images && !asked.containers && !asked.build_cache);
+        let old = disk_usage_objects(ApiVersion::new(1, 41), &types(&["volume"])).unwrap();
+        assert!(old.containers);
+        let error = disk_usage_objects(ApiVersion::NEWEST, &types(&["nothing"])).unwrap_err();
+        assert_eq!(error.message, "unknown object type: nothing");
     }
 
     #[test]

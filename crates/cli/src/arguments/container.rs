@@ -54,6 +54,9 @@ pub(crate) struct ContainerFlags {
     /// Attach to STDIN, STDOUT or STDERR
     #[arg(short, long, value_name = "LIST", ignore_case = true, value_parser = ["stdin", "stdout", "stderr"])]
     pub(crate) attach: Vec<String>,
+    /// Block IO weight (relative device weight)
+    #[arg(long, value_name = "LIST")]
+    pub(crate) blkio_weight_device: Vec<String>,
     /// Add Linux capabilities
     #[arg(long, value_name = "LIST")]
     pub(crate) cap_add: Vec<String>,
@@ -87,6 +90,9 @@ pub(crate) struct ContainerFlags {
     /// Limit write rate (IO per second) to a device
     #[arg(long, value_name = "LIST")]
     pub(crate) device_write_iops: Vec<String>,
+    /// Skip image verification: there is none, so this changes nothing
+    #[arg(long, hide = true)]
+    pub(crate) disable_content_trust: bool,
     /// Set custom DNS servers
     #[arg(long, value_name = "LIST")]
     pub(crate) dns: Vec<String>,
@@ -240,6 +246,9 @@ pub(crate) struct ContainerFlags {
     /// Timeout (in seconds) to stop a container
     #[arg(long, value_name = "SECONDS", allow_hyphen_values = true)]
     pub(crate) stop_timeout: Option<i64>,
+    /// Storage driver options for the container
+    #[arg(long, value_name = "LIST")]
+    pub(crate) storage_opt: Vec<String>,
     /// Sysctl options
     #[arg(long, value_name = "MAP")]
     pub(crate) sysctl: Vec<String>,
@@ -372,6 +381,9 @@ pub(crate) struct RmArguments {
     /// Force the removal of a running container (uses SIGKILL)
     #[arg(short, long)]
     pub(crate) force: bool,
+    /// Remove the specified link
+    #[arg(short, long)]
+    pub(crate) link: bool,
     /// Remove anonymous volumes associated with the container
     #[arg(short, long)]
     pub(crate) volumes: bool,

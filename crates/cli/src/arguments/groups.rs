@@ -3,10 +3,12 @@
 use clap::{Args, Subcommand};
 
 use super::{
-    AttachArguments, CreateArguments, EventsArguments, ExecArguments, FormatArguments, HistoryArguments,
-    ImagesArguments, InspectArguments, KillArguments, LoadArguments, LogsArguments, Names, PsArguments,
-    PullArguments, PushArguments, RenameArguments, RmArguments, RmiArguments, RunArguments, SaveArguments,
-    StartArguments, StopArguments, TagArguments,
+    AttachArguments, CommitArguments, ContainerInspectArguments, CpArguments, CreateArguments, DiffArguments,
+    EventsArguments, ExecArguments, ExportArguments, FormatArguments, HistoryArguments,
+    ImageInspectArguments, ImagesArguments, ImportArguments, KillArguments, LoadArguments, LogsArguments,
+    Names, PortArguments, PsArguments, PullArguments, PushArguments, RenameArguments, RmArguments,
+    RmiArguments, RunArguments, SaveArguments, StartArguments, StatsArguments, StopArguments, TagArguments,
+    TopArguments, UpdateArguments,
 };
 
 #[derive(Debug, Subcommand)]
@@ -14,15 +16,29 @@ pub(crate) enum ContainerCommand {
     /// Attach local standard input, output, and error streams to a running container
     #[command(override_usage = "sampan container attach [OPTIONS] CONTAINER")]
     Attach(AttachArguments),
+    /// Create a new image from a container's changes
+    #[command(override_usage = "sampan container commit [OPTIONS] CONTAINER [REPOSITORY[:TAG]]")]
+    Commit(CommitArguments),
+    /// Copy files/folders between a container and the local filesystem
+    #[command(
+        override_usage = "sampan container cp [OPTIONS] CONTAINER:SRC_PATH DEST_PATH|-\n\tsampan container cp [OPTIONS] SRC_PATH|- CONTAINER:DEST_PATH"
+    )]
+    Cp(CpArguments),
     /// Create a new container
     #[command(override_usage = "sampan container create [OPTIONS] IMAGE [COMMAND] [ARG...]")]
     Create(Box<CreateArguments>),
+    /// Inspect changes to files or directories on a container's filesystem
+    #[command(override_usage = "sampan container diff CONTAINER")]
+    Diff(DiffArguments),
     /// Execute a command in a running container
     #[command(override_usage = "sampan container exec [OPTIONS] CONTAINER COMMAND [ARG...]")]
     Exec(ExecArguments),
+    /// Export a container's filesystem as a tar archive
+    #[command(override_usage = "sampan container export [OPTIONS] CONTAINER")]
+    Export(ExportArguments),
     /// Display detailed information on one or more containers
     #[command(override_usage = "sampan container inspect [OPTIONS] CONTAINER [CONTAINER...]")]
-    Inspect(InspectArguments),
+    Inspect(ContainerInspectArguments),
     /// Kill one or more running containers
     #[command(override_usage = "sampan container kill [OPTIONS] CONTAINER [CONTAINER...]")]
     Kill(KillArguments),
@@ -35,6 +51,9 @@ pub(crate) enum ContainerCommand {
     /// Pause all processes within one or more containers
     #[command(override_usage = "sampan container pause CONTAINER [CONTAINER...]")]
     Pause(Names),
+    /// List port mappings or a specific mapping for the container
+    #[command(override_usage = "sampan container port CONTAINER [PRIVATE_PORT[/PROTO]]")]
+    Port(PortArguments),
     /// Remove all stopped containers
     #[command(override_usage = "sampan container prune [OPTIONS]")]
     Prune(PruneArguments),
@@ -56,12 +75,21 @@ pub(crate) enum ContainerCommand {
     /// Start one or more stopped containers
     #[command(override_usage = "sampan container start [OPTIONS] CONTAINER [CONTAINER...]")]
     Start(StartArguments),
+    /// Display a live stream of container(s) resource usage statistics
+    #[command(override_usage = "sampan container stats [OPTIONS] [CONTAINER...]")]
+    Stats(StatsArguments),
     /// Stop one or more running containers
     #[command(override_usage = "sampan container stop [OPTIONS] CONTAINER [CONTAINER...]")]
     Stop(StopArguments),
+    /// Display the running processes of a container
+    #[command(override_usage = "sampan container top CONTAINER [ps OPTIONS]")]
+    Top(TopArguments),
     /// Unpause all processes within one or more containers
     #[command(override_usage = "sampan container unpause CONTAINER [CONTAINER...]")]
     Unpause(Names),
+    /// Update configuration of one or more containers
+    #[command(override_usage = "sampan container update [OPTIONS] CONTAINER [CONTAINER...]")]
+    Update(UpdateArguments),
     /// Block until one or more containers stop, then print their exit codes
     #[command(override_usage = "sampan container wait CONTAINER [CONTAINER...]")]
     Wait(Names),
@@ -72,9 +100,12 @@ pub(crate) enum ImageCommand {
     /// Show the history of an image
     #[command(override_usage = "sampan image history [OPTIONS] IMAGE")]
     History(HistoryArguments),
+    /// Import the contents from a tarball to create a filesystem image
+    #[command(override_usage = "sampan image import [OPTIONS] FILE|- [REPOSITORY[:TAG]]")]
+    Import(ImportArguments),
     /// Display detailed information on one or more images
     #[command(override_usage = "sampan image inspect [OPTIONS] IMAGE [IMAGE...]")]
-    Inspect(InspectArguments),
+    Inspect(ImageInspectArguments),
     /// Load an image from a tar archive or STDIN
     #[command(override_usage = "sampan image load [OPTIONS]")]
     Load(LoadArguments),
@@ -128,6 +159,9 @@ pub(crate) struct DiskUsageArguments {
     /// Format output using a custom template: 'table', 'table TEMPLATE', 'json' or a Go template
     #[arg(long, value_name = "FORMAT")]
     pub(crate) format: Option<String>,
+    /// Show detailed information on space usage
+    #[arg(short, long)]
+    pub(crate) verbose: bool,
 }
 
 /// How much is removed, and whether it is asked first.

@@ -6,6 +6,9 @@ use clap::Args;
 
 #[derive(Debug, Args)]
 pub(crate) struct PullArguments {
+    /// Skip image verification: there is none, so this changes nothing
+    #[arg(long, hide = true)]
+    pub(crate) disable_content_trust: bool,
     /// Download all tagged images in the repository
     #[arg(short, long)]
     pub(crate) all_tags: bool,
@@ -21,6 +24,9 @@ pub(crate) struct PullArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct PushArguments {
+    /// Skip image signing: there is none, so this changes nothing
+    #[arg(long, hide = true)]
+    pub(crate) disable_content_trust: bool,
     /// Push all tags of an image to the repository
     #[arg(short, long)]
     pub(crate) all_tags: bool,
@@ -113,6 +119,30 @@ pub(crate) struct InspectArguments {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct ContainerInspectArguments {
+    /// Format output using a custom template: 'json' or a Go template
+    #[arg(short, long, value_name = "FORMAT")]
+    pub(crate) format: Option<String>,
+    /// Display total file sizes
+    #[arg(short, long)]
+    pub(crate) size: bool,
+    #[arg(required = true, value_name = "CONTAINER")]
+    pub(crate) names: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ImageInspectArguments {
+    /// Format output using a custom template: 'json' or a Go template
+    #[arg(short, long, value_name = "FORMAT")]
+    pub(crate) format: Option<String>,
+    /// Inspect the image of this platform where the name has several, such as linux/arm64
+    #[arg(long, value_name = "PLATFORM")]
+    pub(crate) platform: Option<String>,
+    #[arg(required = true, value_name = "IMAGE")]
+    pub(crate) names: Vec<String>,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct EventsArguments {
     /// Filter output based on conditions provided
     #[arg(short, long, value_name = "FILTER")]
@@ -147,6 +177,9 @@ pub(crate) struct HistoryArguments {
     /// Don't truncate output
     #[arg(long)]
     pub(crate) no_trunc: bool,
+    /// Show the history of the image of this platform where the name has several, such as linux/arm64
+    #[arg(long, value_name = "PLATFORM")]
+    pub(crate) platform: Option<String>,
     /// Only show image IDs
     #[arg(short, long)]
     pub(crate) quiet: bool,

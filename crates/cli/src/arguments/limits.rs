@@ -13,6 +13,12 @@ pub(crate) struct LimitFlags {
     /// Limit CPU CFS (Completely Fair Scheduler) quota
     #[arg(long, value_name = "MICROSECONDS", allow_hyphen_values = true)]
     pub(crate) cpu_quota: Option<i64>,
+    /// Limit CPU real-time period
+    #[arg(long, value_name = "MICROSECONDS")]
+    pub(crate) cpu_rt_period: Option<i64>,
+    /// Limit CPU real-time runtime
+    #[arg(long, value_name = "MICROSECONDS")]
+    pub(crate) cpu_rt_runtime: Option<i64>,
     /// CPU shares (relative weight)
     #[arg(short, long, value_name = "WEIGHT")]
     pub(crate) cpu_shares: Option<i64>,

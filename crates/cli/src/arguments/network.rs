@@ -17,7 +17,7 @@ pub(crate) enum NetworkCommand {
     Disconnect(NetworkDisconnectArguments),
     /// Display detailed information on one or more networks
     #[command(override_usage = "sampan network inspect [OPTIONS] NETWORK [NETWORK...]")]
-    Inspect(ObjectArguments),
+    Inspect(NetworkInspectArguments),
     /// List networks
     #[command(override_usage = "sampan network ls [OPTIONS]", alias = "list")]
     Ls(ObjectListArguments),
@@ -37,12 +37,21 @@ pub(crate) struct NetworkCreateArguments {
     /// Auxiliary IPv4 or IPv6 addresses used by Network driver
     #[arg(long, value_name = "NAME=IP")]
     pub(crate) aux_address: Vec<String>,
+    /// The network from which to copy the configuration
+    #[arg(long, value_name = "NETWORK")]
+    pub(crate) config_from: Option<String>,
+    /// Create a configuration only network
+    #[arg(long)]
+    pub(crate) config_only: bool,
     /// Driver to manage the Network
     #[arg(short, long, value_name = "DRIVER", default_value = "bridge")]
     pub(crate) driver: String,
     /// IPv4 or IPv6 Gateway for the master subnet
     #[arg(long, value_name = "IP")]
     pub(crate) gateway: Vec<String>,
+    /// Create swarm routing-mesh network
+    #[arg(long)]
+    pub(crate) ingress: bool,
     /// Restrict external access to the network
     #[arg(long)]
     pub(crate) internal: bool,
@@ -52,6 +61,13 @@ pub(crate) struct NetworkCreateArguments {
     /// IP Address Management Driver
     #[arg(long, value_name = "DRIVER", default_value = "default")]
     pub(crate) ipam_driver: String,
+    /// Set IPAM driver specific options
+    #[arg(long, value_name = "OPTION")]
+    pub(crate) ipam_opt: Vec<String>,
+    /// Enable or disable IPv4 address assignment
+    #[arg(long, action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true,
+          default_missing_value = "true", value_name = "BOOL", hide_possible_values = true)]
+    pub(crate) ipv4: Option<bool>,
     /// Enable IPv6 networking
     #[arg(long)]
     pub(crate) ipv6: bool,
@@ -61,10 +77,22 @@ pub(crate) struct NetworkCreateArguments {
     /// Set driver specific options
     #[arg(short, long, value_name = "OPTION")]
     pub(crate) opt: Vec<String>,
+    /// Control the network's scope
+    #[arg(long, value_name = "SCOPE")]
+    pub(crate) scope: Option<String>,
     /// Subnet in CIDR format that represents a network segment
     #[arg(long, value_name = "CIDR")]
     pub(crate) subnet: Vec<String>,
     pub(crate) network: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct NetworkInspectArguments {
+    /// Verbose output for diagnostics
+    #[arg(short, long)]
+    pub(crate) verbose: bool,
+    #[command(flatten)]
+    pub(crate) objects: ObjectArguments,
 }
 
 #[derive(Debug, Args)]

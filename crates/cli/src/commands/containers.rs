@@ -62,6 +62,7 @@ pub(crate) async fn remove(client: &Client, arguments: RmArguments) -> Result<()
         let name = name.trim_matches('/');
         let target = Target::new(&["containers", name])
             .with_flag("force", arguments.force)
+            .with_flag("link", arguments.link)
             .with_flag("v", arguments.volumes);
         match client.delete(&target).await {
             Ok(_) => line(name)?,

@@ -3,19 +3,44 @@
 use hyper::StatusCode;
 use serde_json::Value;
 
-use crate::arguments::{InspectArguments, ObjectArguments};
+use crate::arguments::{ContainerInspectArguments, ImageInspectArguments, InspectArguments, ObjectArguments};
 use crate::client::{Client, ClientError, Target};
 use crate::failure::{Failure, Result};
 use crate::output::{line, print, tell};
 use crate::template::Template;
 
+/// Which objects are meant, and what is told of them.
+#[derive(Default)]
+struct Wanted {
+    /// All kinds in turn where none is given.
+    kind: Option<String>,
+    size: bool,
+    platform: Option<String>,
+    verbose: bool,
+}
+
 /// `sampan inspect`.
 pub(crate) async fn run(client: &Client, arguments: InspectArguments) -> Result<()> {
-    let template = template(arguments.format.as_deref())?;
+    let InspectArguments {
+        format,
+        size,
+        r#type: kind,
+        names,
+    } = arguments;
+    let wanted = Wanted {
+        kind,
+        size,
+        ..Wanted::default()
+    };
+    several(client, format.as_deref(), &names, &wanted).await
+}
+
+async fn several(client: &Client, format: Option<&str>, names: &[String], wanted: &Wanted) -> Result<()> {
+    let template = template(format)?;
     let mut found = Vec::new();
     let mut failed = false;
-    for name in &arguments.names {
-        match object(client, name, &arguments).await {
+    for name in names {
+        match object(client, name, wanted).await {
             Ok(value) => match &template {
                 Some(template) => line(&rendered(template, &value)?)?,
                 None => found.push(value),
@@ -42,21 +67,45 @@ pub(crate) async fn run(client: &Client, arguments: InspectArguments) -> Result<
     }
 }
 
-/// `container inspect` and `image inspect`.
-pub(crate) async fn of_kind(client: &Client, kind: &str, mut arguments: InspectArguments) -> Result<()> {
-    arguments.r#type = Some(kind.to_owned());
-    run(client, arguments).await
+/// `container inspect`.
+pub(crate) async fn container(client: &Client, arguments: ContainerInspectArguments) -> Result<()> {
+    let ContainerInspectArguments { format, size, names } = arguments;
+    let wanted = Wanted {
+        kind: Some("container".to_owned()),
+        size,
+        ..Wanted::default()
+    };
+    several(client, format.as_deref(), &names, &wanted).await
+}
+
+/// `image inspect`.
+pub(crate) async fn image(client: &Client, arguments: ImageInspectArguments) -> Result<()> {
+    let ImageInspectArguments {
+        format,
+        platform,
+        names,
+    } = arguments;
+    let wanted = Wanted {
+        kind: Some("image".to_owned()),
+        platform,
+        ..Wanted::default()
+    };
+    several(client, format.as_deref(), &names, &wanted).await
 }
 
 /// `volume inspect` and its like.
-pub(crate) async fn named(client: &Client, kind: &str, arguments: ObjectArguments) -> Result<()> {
-    let arguments = InspectArguments {
-        format: arguments.format,
-        size: false,
-        r#type: Some(kind.to_owned()),
-        names: arguments.names,
+pub(crate) async fn named(
+    client: &Client,
+    kind: &str,
+    arguments: ObjectArguments,
+    verbose: bool,
+) -> Result<()> {
+    let wanted = Wanted {
+        kind: Some(kind.to_owned()),
+        verbose,
+        ..Wanted::default()
     };
-    run(client, arguments).await
+    several(client, arguments.format.as_deref(), &arguments.names, &wanted).await
 }
 
 /// The format of a single object: none for JSON over many lines.
@@ -100,8 +149,8 @@ const KINDS: [(&str, &str, bool); 4] = [
     ("volume", "volumes", false),
 ];
 
-async fn object(client: &Client, name: &str, arguments: &InspectArguments) -> Result<Value, String> {
-    let wanted = arguments.r#type.as_deref().filter(|kind| !kind.is_empty());
+async fn object(client: &Client, name: &str, asked: &Wanted) -> Result<Value, String> {
+    let wanted = asked.kind.as_deref().filter(|kind| !kind.is_empty());
     if let Some(kind) = wanted
         && !KINDS.iter().any(|(known, ..)| *known == kind)
     {
@@ -117,10 +166,11 @@ async fn object(client: &Client, name: &str, arguments: &InspectArguments) -> Re
         } else {
             Target::new(&[path, name])
         };
-        match client
-            .get(&target.with_flag("size", arguments.size && kind == "container"))
-            .await
-        {
+        let target = target
+            .with_flag("size", asked.size && kind == "container")
+            .with_some("platform", asked.platform.as_deref())
+            .with_flag("verbose", asked.verbose);
+        match client.get(&target).await {
             Err(error) if is_missing(&error) => missing = Some(error),
             other => return other.map_err(|error| error.to_string()),
         }

@@ -105,9 +105,9 @@ pub(crate) async fn history(client: &Client, arguments: HistoryArguments) -> Res
         DEFAULT_HISTORY_EXACT
     };
     let listing = Listing::new(format, default)?;
-    let steps: Vec<ImageHistoryResponseItem> = client
-        .get(&Target::new(&["images", &arguments.image, "history"]))
-        .await?;
+    let target = Target::new(&["images", &arguments.image, "history"])
+        .with_some("platform", arguments.platform.as_deref());
+    let steps: Vec<ImageHistoryResponseItem> = client.get(&target).await?;
     let now = SystemTime::now();
     let rows = steps
         .iter()

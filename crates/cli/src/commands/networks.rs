@@ -1,8 +1,8 @@
 //! `network`.
 
 use bollard_stubs::models::{
-    EndpointIpamConfig, EndpointSettings, Ipam, IpamConfig, NetworkConnectRequest, NetworkCreateRequest,
-    NetworkCreateResponse, NetworkDisconnectRequest, NetworkInspect,
+    ConfigReference, EndpointIpamConfig, EndpointSettings, Ipam, IpamConfig, NetworkConnectRequest,
+    NetworkCreateRequest, NetworkCreateResponse, NetworkDisconnectRequest, NetworkInspect,
 };
 
 use crate::arguments::{
@@ -20,7 +20,9 @@ use crate::values::pairs;
 pub(crate) async fn run(client: &Client, command: NetworkCommand) -> Result<()> {
     match command {
         NetworkCommand::Create(arguments) => create(client, arguments).await,
-        NetworkCommand::Inspect(arguments) => inspect::named(client, "network", arguments).await,
+        NetworkCommand::Inspect(arguments) => {
+            inspect::named(client, "network", arguments.objects, arguments.verbose).await
+        }
         NetworkCommand::Ls(arguments) => list(client, arguments).await,
         NetworkCommand::Prune(arguments) => prune::networks(client, &arguments).await,
         NetworkCommand::Rm(arguments) => remove(client, arguments).await,
@@ -46,12 +48,18 @@ async fn create(client: &Client, arguments: NetworkCreateArguments) -> Result<()
         ipam: Some(Ipam {
             driver: Some(arguments.ipam_driver),
             config: Some(config),
-            options: None,
+            options: (!arguments.ipam_opt.is_empty()).then(|| pairs(&arguments.ipam_opt)),
         }),
+        scope: arguments.scope,
+        ingress: Some(arguments.ingress),
+        config_only: Some(arguments.config_only),
+        config_from: arguments.config_from.map(|network| ConfigReference {
+            network: Some(network),
+        }),
+        enable_ipv4: arguments.ipv4,
         enable_ipv6: Some(arguments.ipv6),
         options: Some(pairs(&arguments.opt)),
         labels: Some(pairs(&arguments.label)),
-        ..NetworkCreateRequest::default()
     };
     let created: NetworkCreateResponse = client
         .post_json(&Target::new(&["networks", "create"]), &request)

@@ -14,7 +14,7 @@ use crate::values::pairs;
 pub(crate) async fn run(client: &Client, command: VolumeCommand) -> Result<()> {
     match command {
         VolumeCommand::Create(arguments) => create(client, arguments).await,
-        VolumeCommand::Inspect(arguments) => inspect::named(client, "volume", arguments).await,
+        VolumeCommand::Inspect(arguments) => inspect::named(client, "volume", arguments, false).await,
         VolumeCommand::Ls(arguments) => list(client, arguments).await,
         VolumeCommand::Prune(arguments) => prune::volumes(client, &arguments).await,
         VolumeCommand::Rm(arguments) => remove(client, arguments).await,

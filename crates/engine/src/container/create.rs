@@ -49,6 +49,7 @@ impl Inner {
             .ok_or_else(|| {
                 EngineError::BadRequest("config cannot be empty in order to create a container".to_owned())
             })?;
+        let _using = self.image_users.read().await;
         let image = self.look_up(&wanted, platform).await?;
         let architecture = architecture_of(&image, &wanted)?;
         let id = names::new_id()?;

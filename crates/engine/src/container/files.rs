@@ -76,24 +76,24 @@ impl Engine {
         copy_owner: bool,
         mut archive: impl AsyncRead + Unpin + Send + 'static,
     ) -> Result<()> {
-        let container = self.inner.registry.find(id)?;
-        if container.with_record(|record| record.host_config.readonly_rootfs.unwrap_or(false)) {
-            return Err(EngineError::Forbidden(
-                "container rootfs is marked read-only".to_owned(),
-            ));
-        }
-        let user = container.with_record(|record| record.config.user.clone().unwrap_or_default());
-        let token = names::new_token()?;
-        let job = FileJob::Put {
-            path: absolute(path),
-            stream: token.clone(),
-            keep_kinds,
-            owner: copy_owner.then_some(user),
-        };
-        let inner = self.inner.clone();
+        let (inner, id, path) = (self.inner.clone(), id.to_owned(), absolute(path));
         // A client that hangs up ends its archive; the container is held until the guest has seen that.
         self.complete(async move {
-            let held = inner.hold(&container).await?;
+            let (container, held, token) = match inner.hold_to_write(&id).await {
+                Ok(held) => held,
+                Err(error) => {
+                    // A client that is still sending would not see why it cannot.
+                    drain(archive).await;
+                    return Err(error);
+                }
+            };
+            let user = container.with_record(|record| record.config.user.clone().unwrap_or_default());
+            let job = FileJob::Put {
+                path,
+                stream: token.clone(),
+                keep_kinds,
+                owner: copy_owner.then_some(user),
+            };
             let stream = held.guest.expect_stream(token);
             let (connected, taken) = oneshot::channel();
             let (answered, refused) = oneshot::channel::<()>();
@@ -171,6 +171,18 @@ impl Inner {
             .read_out(container, |stream| FileJob::Diff { stream })
             .await?;
         Ok(stream)
+    }
+
+    /// Keeps a container whose files are to be changed as it is, with a token for what comes.
+    async fn hold_to_write(&self, id: &str) -> Result<(Arc<Container>, Held, Token)> {
+        let container = self.registry.find(id)?;
+        if container.with_record(|record| record.host_config.readonly_rootfs.unwrap_or(false)) {
+            return Err(EngineError::Forbidden(
+                "container rootfs is marked read-only".to_owned(),
+            ));
+        }
+        let held = self.hold(&container).await?;
+        Ok((container, held, names::new_token()?))
     }
 
     /// Keeps a container as it is, and finds its guest, booting it for one that does not run.

@@ -96,6 +96,9 @@ pub(crate) fn validate(host: &HostConfig, cpus: u32) -> Result<()> {
     {
         return refuse("Range of blkio weight is from 10 to 1000");
     }
+    if host.cpu_realtime_period.unwrap_or(0) != 0 || host.cpu_realtime_runtime.unwrap_or(0) != 0 {
+        return refuse("Your kernel does not support CPU real-time scheduler");
+    }
     if host
         .blkio_weight_device
         .as_ref()

@@ -38,16 +38,22 @@ impl Engine {
         };
         let (inner, filters) = (self.inner.clone(), filters.clone());
         self.complete(async move {
-            let mut deleted = Vec::new();
-            for container in inner.registry.all() {
-                let wanted = container.with_record(|record| {
+            let mut chosen = inner.registry.all();
+            chosen.retain(|container| {
+                container.with_record(|record| {
                     let label = |name: &str| record.config.labels.as_ref()?.get(name).map(String::as_str);
                     !record.state.phase.is_active()
                         && until.is_none_or(|until| record.created < until)
                         && filters.labels_match("label", label)
                         && (!filters.has("label!") || !filters.labels_match("label!", label))
-                });
-                if wanted && inner.remove(&container, false, false).await.is_ok() {
+                })
+            });
+            let records: Vec<Record> = chosen.iter().map(|container| container.record()).collect();
+            let sizes = inner.sizes(&records, &[]).await;
+            let (mut deleted, mut reclaimed) = (Vec::new(), 0i64);
+            for container in chosen {
+                if inner.remove(&container, false, false).await.is_ok() {
+                    reclaimed = reclaimed.saturating_add(sizes.container(&container.id).max(0));
                     deleted.push(container.id.clone());
                 }
             }
@@ -55,11 +61,11 @@ impl Engine {
                 EventMessageTypeEnum::CONTAINER,
                 "prune",
                 "",
-                HashMap::from([("reclaimed".to_owned(), "0".to_owned())]),
+                HashMap::from([("reclaimed".to_owned(), reclaimed.to_string())]),
             );
             Ok(ContainerPruneResponse {
                 containers_deleted: Some(deleted),
-                space_reclaimed: Some(0),
+                space_reclaimed: Some(reclaimed),
             })
         })
         .await

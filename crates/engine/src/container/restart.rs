@@ -117,11 +117,13 @@ impl Container {
 }
 
 impl Inner {
-    /// Waits, and starts the container again unless it was stopped or removed meanwhile.
+    /// Waits, and starts the container again unless it was stopped or removed meanwhile. `stops` is how often its machine
+    /// had been stopped at the end of its run.
     pub(crate) fn restart_later(
         self: Arc<Self>,
         container: Arc<Container>,
         wait: Duration,
+        stops: u64,
     ) -> Pin<Box<dyn Future<Output = ()> + Send>> {
         Box::pin(async move {
             tokio::select! {
@@ -134,8 +136,11 @@ impl Inner {
             {
                 return;
             }
-            // The user may have wished for its end before it was known that it would start again.
-            if container.with_record(|record| record.state.stopped_by_user)
+            let machine = self.machine(container.with_record(|record| record.architecture));
+            // The user may have wished for its end before it was known that it would start again, or for that of its
+            // machine, with whose next boot it starts.
+            if machine.stops() != stops && machine.running().is_none()
+                || container.with_record(|record| record.state.stopped_by_user)
                 || container.removing.load(Ordering::Acquire)
             {
                 self.give_restart_up(&container);
@@ -176,6 +181,22 @@ impl Inner {
         container
             .progress
             .send_modify(|progress| progress.exits = progress.exits.saturating_add(1));
+    }
+
+    /// Gives up every restart that is waited for in a machine that was stopped: its next boot starts what is to run.
+    pub(crate) async fn give_restarts_up(&self, architecture: Architecture) {
+        for container in self.registry.all() {
+            let waits = |record: &Record| {
+                record.state.phase == Phase::Restarting && record.architecture == architecture
+            };
+            if !container.with_record(waits) {
+                continue;
+            }
+            let _transition = container.transition.lock().await;
+            if container.with_record(waits) && self.machine(architecture).running().is_none() {
+                self.give_restart_up(&container);
+            }
+        }
     }
 
     /// Starts what the policies want to run, of one architecture or of both. Failures are told in the log.

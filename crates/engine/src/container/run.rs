@@ -117,6 +117,7 @@ impl Inner {
                     .to_string(),
             ),
         };
+        let stops = self.machine(guest.architecture).stops();
         let ran = u64::try_from(time::now().saturating_sub(began)).unwrap_or(0);
         // What ends with its machine starts with it again.
         let next = if guest.is_stopping() {
@@ -130,7 +131,7 @@ impl Inner {
         };
         self.ended(&container, phase, exit_code, oom_killed, error, began);
         match next {
-            Next::Restart(wait) => self.restart_later(container, wait).await,
+            Next::Restart(wait) => self.restart_later(container, wait, stops).await,
             Next::Stay => self.remove_after_run(&container).await,
         }
     }

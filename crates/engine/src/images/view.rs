@@ -99,10 +99,10 @@ pub(super) fn inspect(image: &Image) -> ImageInspect {
 }
 
 pub(super) fn history(image: &Image) -> Vec<ImageHistoryResponseItem> {
-    let mut lengths = image
-        .layers
+    let mut sizes = image
+        .layer_sizes
         .iter()
-        .map(|layer| i64::try_from(layer.length).unwrap_or(i64::MAX));
+        .map(|size| i64::try_from(*size).unwrap_or(i64::MAX));
     let mut items: Vec<ImageHistoryResponseItem> = image
         .history
         .iter()
@@ -114,7 +114,7 @@ pub(super) fn history(image: &Image) -> Vec<ImageHistoryResponseItem> {
             size: if step.empty_layer {
                 0
             } else {
-                lengths.next().unwrap_or(0)
+                sizes.next().unwrap_or(0)
             },
             comment: step.comment.clone().unwrap_or_default(),
         })

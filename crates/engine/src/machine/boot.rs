@@ -136,13 +136,9 @@ fn machine_config(settings: &MachineSettings, accelerator: Accelerator) -> Machi
         initramfs: settings.initramfs.clone(),
         command_line: String::new(),
         directory: settings.directory.clone(),
-        data_disk: data_disk(settings),
+        data_disk: settings.data_disk(),
         verbose_console: settings.verbose_console,
     }
-}
-
-fn data_disk(settings: &MachineSettings) -> PathBuf {
-    settings.directory.join(DATA_DISK)
 }
 
 fn listen(directory: &Path, port: u32) -> Result<Listener, String> {
@@ -172,7 +168,7 @@ async fn prepare(settings: &MachineSettings, log_path: &Path) -> Result<File, St
     }
     let directory = settings.directory.clone();
     let uuid = names::random::<16>().map_err(|error| error.to_string())?;
-    let (path, disk_path) = (log_path.to_owned(), data_disk(settings));
+    let (path, disk_path) = (log_path.to_owned(), settings.data_disk());
     let log = lock_log(directory, path).await?;
     let bytes = settings.disk_bytes;
     tokio::task::spawn_blocking(move || {

@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use journey::Step;
-use protocol::{Architecture, Diagnosis, Hello, LONGEST_KERNEL_LOG, LayerExtent, Reply, Request, StartedPart, Token};
+use protocol::{
+    Architecture, Diagnosis, Hello, LONGEST_KERNEL_LOG, LayerExtent, MOST_SIZES, Reply, Request, StartedPart, Token,
+};
 use store::ImageLayer;
 use tokio::sync::{RwLockReadGuard, oneshot, watch};
 use vmm::control::Inspection;
@@ -14,6 +16,7 @@ use super::Known;
 use super::control::{Control, GuestError, Watched};
 use super::layers::Layers;
 use super::process::{Ended, VmmProcess};
+use super::sizes::{Counted, ToCount};
 use super::streams::{ExpectedStream, Streams};
 use crate::time;
 
@@ -27,6 +30,8 @@ const REASON_PATIENCE: Duration = Duration::from_secs(3);
 const POWER_OFF_PATIENCE: Duration = Duration::from_secs(10);
 /// How long a guest may take to tell how it is. One that is silent is left alone: somebody looks for what is wrong.
 const EXAMINATION_PATIENCE: Duration = Duration::from_secs(5);
+/// How long the guest may take to count the files of containers and volumes, its own patience with them included.
+const COUNT_PATIENCE: Duration = Duration::from_secs(90);
 /// Containers that one boot looks after when it throws out what nobody knows any more.
 const MOST_UNKNOWN: usize = 8192;
 /// Parts of a start that a guest can tell of.
@@ -312,17 +317,49 @@ impl Guest {
         });
     }
 
-    /// Stops the guest in an orderly way, and the hard way if it does not.
-    pub(crate) async fn shutdown(&self) {
+    /// How much containers and volumes hold on the data disk.
+    pub(crate) async fn count(&self, wanted: &ToCount) -> Result<Counted, GuestError> {
+        let mut counted = Counted::default();
+        let mut containers = wanted.containers.chunks(MOST_SIZES);
+        let mut volumes = wanted.volumes.chunks(MOST_SIZES);
+        loop {
+            let (containers, volumes) = match (containers.next(), volumes.next()) {
+                (None, None) => return Ok(counted),
+                (containers, volumes) => (containers.unwrap_or_default(), volumes.unwrap_or_default()),
+            };
+            let request = Request::Sizes {
+                containers: containers.to_vec(),
+                volumes: volumes.to_vec(),
+            };
+            // An answer that is too short tells nothing of the rest.
+            if let Reply::Sizes(sizes) = self.request_patiently(request, COUNT_PATIENCE).await? {
+                counted
+                    .containers
+                    .extend(containers.iter().cloned().zip(sizes.containers));
+                counted.volumes.extend(volumes.iter().cloned().zip(sizes.volumes));
+            }
+        }
+    }
+
+    /// From here on the guest is being stopped in an orderly way. Whether it could still be used before.
+    pub(crate) fn begin_stop(&self) -> bool {
+        let alive = self.is_alive();
         self.stopping.store(true, Ordering::Release);
+        alive
+    }
+
+    /// Stops the guest in an orderly way, and the hard way if it does not. Whether it went as it should.
+    pub(crate) async fn shutdown(&self) -> bool {
+        self.begin_stop();
         if self.request(Request::Shutdown).await.is_ok() && self.ended_within(POWER_OFF_PATIENCE).await {
-            return;
+            return true;
         }
         self.process.stop().await;
         if !self.ended_within(POWER_OFF_PATIENCE).await {
             self.process.kill();
             self.wait_end().await;
         }
+        false
     }
 
     async fn ended_within(&self, patience: Duration) -> bool {

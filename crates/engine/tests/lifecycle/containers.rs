@@ -3,6 +3,7 @@
 use bollard_stubs::models::{ContainerCreateBody, HostConfig};
 use engine::{Filters, Kind, WaitCondition};
 use libtest_mimic::Trial;
+use tokio::io::AsyncWriteExt;
 
 use crate::harness::*;
 
@@ -19,6 +20,23 @@ pub(crate) fn trials() -> Vec<Trial> {
                     (Some(3), Some(false), Some(0))
                 );
                 assert_ne!(state.finished_at.unwrap(), "0001-01-01T00:00:00Z");
+            },
+        ),
+        trial(
+            "an_archive_for_a_container_that_does_not_exist_is_read_before_it_is_refused",
+            |_, engine| async move {
+                let (mut client, archive) = tokio::io::duplex(1024);
+                let sending = tokio::spawn(async move {
+                    client.write_all(&[0; 100 << 10]).await?;
+                    client.shutdown().await
+                });
+                let refused = engine
+                    .extract_archive("nobody", "/tmp", false, false, archive)
+                    .await
+                    .unwrap_err();
+                assert_eq!(refused.to_string(), "No such container: nobody");
+                // A client whose sending breaks off does not come to read why.
+                sending.await.unwrap().unwrap();
             },
         ),
         trial(

@@ -1,6 +1,6 @@
 //! Images and the containers that use them.
 
-use engine::{Filters, Kind};
+use engine::{DiskUsageObjects, Filters, Kind};
 use libtest_mimic::Trial;
 
 use crate::harness::*;
@@ -55,14 +55,42 @@ pub(crate) fn trials() -> Vec<Trial> {
                 assert_eq!(home.notes().matches("map ").count(), 1);
             },
         ),
+        trial(
+            "pruning_leaves_the_image_of_a_container_that_is_being_created",
+            |_, engine| async move {
+                let all = Filters::parse(r#"{"dangling":["false"]}"#).unwrap();
+                for round in 0..40 {
+                    load_image(&engine).await;
+                    let name = format!("round-{round}");
+                    let create = engine.create_container(Some(&name), None, body(&["echo"]));
+                    let (created, pruned) = tokio::join!(create, engine.prune_images(&all));
+                    pruned.unwrap();
+                    // Either the image was gone first, or it stays.
+                    if created.is_ok() {
+                        engine.inspect_image("alpine", None).await.unwrap();
+                        engine.remove_container(&name, false, false).await.unwrap();
+                    }
+                }
+            },
+        ),
+        trial("an_image_is_as_large_as_its_files", |_, engine| async move {
+            // Its one file; the archive that it came in is longer, and so is the layer on disk.
+            let image = engine.inspect_image("alpine", None).await.unwrap();
+            assert_eq!(image.size, Some(6));
+            let images = DiskUsageObjects {
+                images: true,
+                ..DiskUsageObjects::default()
+            };
+            assert_eq!(engine.disk_usage(images).await.unwrap().layers, 6);
+        }),
         trial("images_are_listed_and_inspected", |_, engine| async move {
             let images = engine.list_images(false, &Filters::default()).await.unwrap();
             assert_eq!(images[0].repo_tags, [IMAGE]);
-            let image = engine.inspect_image("alpine").await.unwrap();
+            let image = engine.inspect_image("alpine", None).await.unwrap();
             assert_eq!(image.id.unwrap(), images[0].id);
             assert_eq!(image.os.as_deref(), Some("linux"));
             assert_eq!(
-                engine.inspect_image("nowhere").await.unwrap_err().status(),
+                engine.inspect_image("nowhere", None).await.unwrap_err().status(),
                 Kind::NotFound
             );
         }),

@@ -26,6 +26,8 @@ mod networks;
 #[cfg(unix)]
 mod restarts;
 #[cfg(unix)]
+mod sizes;
+#[cfg(unix)]
 mod streams;
 #[cfg(unix)]
 mod volumes;
@@ -46,6 +48,7 @@ fn main() {
                 volumes::trials(),
                 networks::trials(),
                 restarts::trials(),
+                sizes::trials(),
             ];
             libtest_mimic::run(
                 &libtest_mimic::Arguments::from_args(),

@@ -130,6 +130,20 @@ pub(crate) fn trials() -> Vec<Trial> {
             },
         ),
         trial(
+            "a_machine_that_was_stopped_is_not_booted_for_a_restart_but_its_next_boot_makes_up_for_it",
+            |_, engine| async move {
+                let mut events = listen(&engine).await;
+                let id = start(&engine, with_policy(RestartPolicyNameEnum::ALWAYS, 0, &["echo"])).await;
+                // The waits grow, so that one of them is under way.
+                await_events(&mut events, "die", 4).await;
+                engine.machine_stop(None).await.unwrap();
+                assert_eq!(status(&engine, &id).await, "exited");
+                assert!(engine.machine_inspect(None).await.unwrap().pid.is_none());
+                engine.machine_start(None).await.unwrap();
+                await_events(&mut events, "start", 1).await;
+            },
+        ),
+        trial(
             "containers_start_with_the_service_as_their_policies_say",
             |home, engine| async move {
                 let id = start(&engine, with_policy(RestartPolicyNameEnum::ALWAYS, 0, &["sleep"])).await;

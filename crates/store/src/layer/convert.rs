@@ -28,6 +28,8 @@ pub(crate) struct Converted {
     pub(crate) diff_id: Digest,
     /// Length of the archive in bytes.
     pub(crate) tar_length: u64,
+    /// Bytes of the files in it, a file of several names once.
+    pub(crate) content: u64,
     /// Length of the EROFS file in bytes.
     pub(crate) length: u64,
     pub(crate) image: File,
@@ -52,6 +54,7 @@ pub(crate) fn convert(
         tree: Tree::new(limits),
         writer: Writer::new(image, folder, limits.layer, limits.free_disk),
         recipe: RecipeWriter::new(recipe)?,
+        content: 0,
     };
     while let Some(entry) = layer.tar.next()? {
         layer.recipe.literal(&layer.tar.take_raw())?;
@@ -65,6 +68,8 @@ struct Layer<R> {
     tree: Tree,
     writer: Writer,
     recipe: RecipeWriter,
+    /// Bytes of files.
+    content: u64,
 }
 
 impl<R: BufRead> Layer<R> {
@@ -119,6 +124,7 @@ impl<R: BufRead> Layer<R> {
     }
 
     fn regular(&mut self, entry: Entry, spot: Spot, xattrs: &Xattrs) -> Result<(), LayerError> {
+        self.content = self.content.saturating_add(entry.content());
         let mut data = self.tar.data();
         let placed = match &entry.sparse {
             None => self
@@ -177,6 +183,7 @@ impl<R: BufRead> Layer<R> {
         Ok(Converted {
             diff_id: Digest::from_hasher(hasher),
             tar_length,
+            content: self.content,
             length,
             image,
             recipe,

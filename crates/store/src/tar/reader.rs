@@ -31,6 +31,13 @@ pub(crate) struct Entry {
     pub(crate) device: (u32, u32),
 }
 
+impl Entry {
+    /// The length of the file.
+    pub(crate) fn content(&self) -> u64 {
+        self.sparse.as_ref().map_or(self.size, |(length, _)| *length)
+    }
+}
+
 /// Reads an archive. The caller takes all data of an entry with [`Reader::data`] before it asks for the next.
 pub(crate) struct Reader<R> {
     source: R,
