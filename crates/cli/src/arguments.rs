@@ -1,6 +1,8 @@
 //! The command line: Docker's commands with Docker's flags, and sampan's own.
 
 mod container;
+mod context;
+mod engine;
 mod explain;
 mod files;
 mod groups;
@@ -23,6 +25,8 @@ pub(crate) use container::{
     AttachArguments, CreateArguments, ExecArguments, KillArguments, LogsArguments, Names, PsArguments,
     RenameArguments, RmArguments, RunArguments, StartArguments, StopArguments,
 };
+pub(crate) use context::{ContextCommand, ContextCreateArguments, ContextUpdateArguments};
+pub(crate) use engine::EngineFlags;
 pub(crate) use explain::{ExplainArguments, ExplainCommand, Language};
 pub(crate) use files::{
     CpArguments, DiffArguments, ExportArguments, PortArguments, StatsArguments, TopArguments, UpdateArguments,
@@ -59,9 +63,8 @@ use crate::failure::Failure;
 #[command(override_usage = "sampan [OPTIONS] COMMAND")]
 #[command(after_help = "Run 'sampan COMMAND --help' for more information on a command.")]
 pub(crate) struct Arguments {
-    /// Engine to connect to (unix:///path/of/the.sock)
-    #[arg(short = 'H', long, value_name = "ADDRESS")]
-    pub(crate) host: Option<String>,
+    #[command(flatten)]
+    pub(crate) engine: EngineFlags,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
@@ -105,6 +108,9 @@ pub(crate) enum Command {
     /// Manage containers
     #[command(subcommand, override_usage = "sampan container COMMAND")]
     Container(ContainerCommand),
+    /// Manage contexts
+    #[command(subcommand, override_usage = "sampan context COMMAND")]
+    Context(ContextCommand),
     /// Manage images
     #[command(subcommand, override_usage = "sampan image COMMAND")]
     Image(ImageCommand),
@@ -304,6 +310,30 @@ mod tests {
         assert_eq!(
             run("sampan run -h web alpine").container.hostname.as_deref(),
             Some("web")
+        );
+    }
+
+    #[test]
+    fn c_is_a_context_before_the_command_and_cpu_shares_after_it() {
+        let arguments = parsed("sampan -c far run -c 512 alpine").unwrap();
+        assert_eq!(arguments.engine.context.as_deref(), Some("far"));
+        match arguments.command {
+            Command::Run(run) => assert_eq!(run.container.limits.cpu_shares, Some(512)),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_switch_of_tls_knows_whether_it_was_given() {
+        let engine = |line: &str| {
+            let engine = parsed(line).unwrap().engine;
+            (engine.tls, engine.tlsverify)
+        };
+        assert_eq!(engine("sampan ps"), (None, None));
+        assert_eq!(engine("sampan --tls --tlsverify=0 ps"), (Some(true), Some(false)));
+        assert_eq!(
+            engine("sampan --tls=false --tlsverify ps"),
+            (Some(false), Some(true))
         );
     }
 

@@ -27,7 +27,7 @@ const LONGEST_LOG: u64 = 8 << 20;
 /// The longest message of a service that did not start.
 const LONGEST_MESSAGE: u64 = 64 << 10;
 
-/// Connects to the service at `path`, which nobody served a moment ago, starting it if need be.
+/// Connects to this user's own service at `path`, which nobody served a moment ago, starting it if need be.
 pub(crate) async fn connect(path: &Path) -> Result<sys::Connection> {
     let home = settings::home().map_err(|failure| ClientError::Start(failure.message))?;
     let started = |error: io::Error| ClientError::Start(format!("{}: {error}", home.display()));

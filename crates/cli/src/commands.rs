@@ -3,7 +3,9 @@
 mod attach;
 mod completion;
 mod containers;
+mod context;
 mod cp;
+mod dial;
 mod doctor;
 mod events;
 mod exec;
@@ -29,8 +31,9 @@ mod volumes;
 use crate::arguments::{Arguments, Command, ContainerCommand, ImageCommand, ServiceAction, SystemCommand};
 use crate::client::{Client, ClientError};
 use crate::failure::{Failure, Result};
+use crate::host::Host;
 use crate::output::tell;
-use crate::{service, session, settings};
+use crate::{service, session};
 
 /// Runs a command to its end.
 pub(crate) fn run(arguments: Arguments) -> Result<()> {
@@ -39,10 +42,12 @@ pub(crate) fn run(arguments: Arguments) -> Result<()> {
         Command::Vmm => return Err(Failure::new("sampan vmm is started by the service alone")),
         Command::Completion { shell } => return completion::run(shell),
         Command::Manual { folder } => return manual::run(&folder),
+        // These need no engine, and one that cannot be reached keeps nobody from choosing another.
+        Command::Context(command) => return context::run(&arguments.engine, command),
         _ => {}
     }
     session::restore_on_panic();
-    let client = Client::new(settings::host(arguments.host.as_deref())?);
+    let client = Client::new(Host::resolve(&arguments.engine)?);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -58,6 +63,7 @@ async fn client_command(client: Client, command: Command) -> Result<()> {
         Command::Container(command) => container(&client, command).await,
         Command::Image(command) => image(&client, command).await,
         Command::System(command) => match command {
+            SystemCommand::DialStdio => dial::run(&client).await,
             SystemCommand::Df(arguments) => system::disk_usage(&client, arguments).await,
             SystemCommand::Events(arguments) => events::run(&client, arguments).await,
             SystemCommand::Info(arguments) => version::info(&client, arguments).await,
@@ -112,7 +118,7 @@ async fn client_command(client: Client, command: Command) -> Result<()> {
             None => Ok(()),
         },
         // These need no engine and were run before.
-        Command::Vmm | Command::Completion { .. } | Command::Manual { .. } => Ok(()),
+        Command::Vmm | Command::Completion { .. } | Command::Manual { .. } | Command::Context(_) => Ok(()),
     }
 }
 

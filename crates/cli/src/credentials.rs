@@ -78,6 +78,20 @@ impl Login {
     }
 }
 
+/// The folder of Docker's client: `DOCKER_CONFIG`, or `~/.docker`.
+pub(crate) fn folder() -> Option<PathBuf> {
+    std::env::var_os("DOCKER_CONFIG")
+        .filter(|folder| !folder.is_empty())
+        .map(PathBuf::from)
+        .or_else(|| std::env::home_dir().map(|home| home.join(".docker")))
+}
+
+/// The context that `docker` talks to, if one was chosen for it and the file can be read.
+pub(crate) fn context_of_docker() -> Option<String> {
+    let file = ConfigFile::read(folder()?.join("config.json")).ok()?;
+    file.text(&["currentContext"]).map(str::to_owned)
+}
+
 /// Where credentials are kept.
 #[derive(Debug)]
 pub(crate) struct Keeper {
@@ -86,11 +100,7 @@ pub(crate) struct Keeper {
 
 impl Keeper {
     pub(crate) fn open() -> Result<Self> {
-        let folder = std::env::var_os("DOCKER_CONFIG")
-            .filter(|folder| !folder.is_empty())
-            .map(PathBuf::from)
-            .or_else(|| std::env::home_dir().map(|home| home.join(".docker")))
-            .ok_or(CredentialsError::NoFolder)?;
+        let folder = folder().ok_or(CredentialsError::NoFolder)?;
         Ok(Self {
             file: ConfigFile::read(folder.join("config.json"))?,
         })

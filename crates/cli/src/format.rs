@@ -1,6 +1,7 @@
 //! How lists are shown: a Go template for each row, aligned in columns, with Docker's own units.
 
 mod containers;
+mod contexts;
 mod history;
 mod images;
 mod listing;
@@ -13,6 +14,7 @@ mod volumes;
 use std::collections::HashMap;
 
 pub(crate) use containers::{CONTAINER_HEADER, DEFAULT_CONTAINERS, container_row, quote as quoted};
+pub(crate) use contexts::{CONTEXT_HEADER, DEFAULT_CONTEXTS, ListedContext, context_row};
 pub(crate) use history::{DEFAULT_HISTORY, DEFAULT_HISTORY_EXACT, HISTORY_HEADER, history_row};
 pub(crate) use images::{DEFAULT_IMAGES, DEFAULT_IMAGES_WITH_DIGEST, IMAGE_HEADER, image_rows};
 pub(crate) use listing::{Header, Listing};

@@ -11,6 +11,7 @@ use std::io::IsTerminal;
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 
+pub(crate) use input::send as send_input;
 pub(crate) use output::receive_body;
 pub(crate) use proxy::{Process, Proxy};
 pub(crate) use terminal::{Raw, restore_on_panic};

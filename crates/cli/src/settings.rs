@@ -1,7 +1,6 @@
-//! Where sampan keeps its state, where its service is reached, and what a user has set.
+//! Where sampan keeps its state, and what a user has set.
 //!
 //! - `SAMPAN_HOME`: the folder of all state; by default the system's folder for a user's data.
-//! - `SAMPAN_HOST` or `DOCKER_HOST`: the engine to talk to, as `unix:///path` (`npipe:////./pipe/name`).
 //! - `SAMPAN_SHARE`: the folder with the kernels and initramfs.
 //! - `config.toml` in the home folder: the settings of the machines and registries.
 
@@ -15,6 +14,7 @@ use engine::{Acceleration, Accelerator, Architecture, EngineConfig, LogDefaults}
 use serde::{Deserialize, Serialize};
 
 use crate::failure::{Failure, Result};
+use crate::replace::replace;
 use crate::sys;
 
 const FILE: &str = "config.toml";
@@ -35,49 +35,6 @@ pub(crate) fn home() -> Result<PathBuf> {
             .join("sampan"),
     };
     std::path::absolute(&home).map_err(|error| Failure::new(format!("{}: {error}", home.display())))
-}
-
-/// An engine's address.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Host {
-    /// The socket's (or pipe's) path.
-    pub(crate) path: PathBuf,
-    /// Whether it is this user's own service, which is started where it is not there.
-    pub(crate) own: bool,
-}
-
-/// The engine to talk to: what was asked for, or this user's own service.
-pub(crate) fn host(asked: Option<&str>) -> Result<Host> {
-    let own = sys::socket_path(&home()?);
-    let variable = |name| env::var(name).ok().filter(|value| !value.is_empty());
-    let asked = asked
-        .map(str::to_owned)
-        .or_else(|| variable("SAMPAN_HOST"))
-        .or_else(|| variable("DOCKER_HOST"));
-    let Some(address) = asked else {
-        return Ok(Host { path: own, own: true });
-    };
-    let path = parse_host(&address).ok_or_else(|| {
-        Failure::new(format!(
-            "cannot reach {address:?}: sampan reaches engines at {}",
-            if cfg!(windows) {
-                "npipe:////./pipe/name"
-            } else {
-                "unix:///path/of/the.sock"
-            }
-        ))
-    })?;
-    let own = path == own;
-    Ok(Host { path, own })
-}
-
-fn parse_host(address: &str) -> Option<PathBuf> {
-    let path = if cfg!(windows) {
-        PathBuf::from(address.strip_prefix("npipe://")?.replace('/', "\\"))
-    } else {
-        PathBuf::from(address.strip_prefix("unix://")?)
-    };
-    (!path.as_os_str().is_empty()).then_some(path)
 }
 
 /// The settings as they are written in the file; what is absent has its default.
@@ -131,11 +88,7 @@ impl Settings {
             |error: &dyn std::fmt::Display| Failure::new(format!("{}: {error}", home.join(FILE).display()));
         let text = toml::to_string(self).map_err(|error| failed(&error))?;
         std::fs::create_dir_all(home).map_err(|error| failed(&error))?;
-        let mut file = tempfile::NamedTempFile::new_in(home).map_err(|error| failed(&error))?;
-        std::io::Write::write_all(&mut file, text.as_bytes()).map_err(|error| failed(&error))?;
-        file.as_file().sync_all().map_err(|error| failed(&error))?;
-        file.persist(home.join(FILE)).map_err(|error| failed(&error))?;
-        Ok(())
+        replace(&home.join(FILE), text.as_bytes()).map_err(|error| failed(&error))
     }
 
     /// `other`'s settings over these.
@@ -320,13 +273,5 @@ mod tests {
         assert!(none.engine("/h".into()).is_err());
         assert!(memory_mib("4m").is_err());
         assert!(acceleration("fast").is_err());
-    }
-
-    #[cfg(unix)]
-    #[test]
-    fn a_host_is_a_unix_socket() {
-        assert_eq!(parse_host("unix:///run/x.sock"), Some("/run/x.sock".into()));
-        assert_eq!(parse_host("tcp://1.2.3.4:2375"), None);
-        assert_eq!(parse_host("unix://"), None);
     }
 }

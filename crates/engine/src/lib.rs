@@ -46,7 +46,9 @@ pub use error::{EngineError, Kind, Result};
 pub use filters::Filters;
 pub use images::CommitOptions;
 pub use protocol::{Architecture, PathStat};
-pub use store::{Credentials, Loaded, Platform, Proxies, PullEvent, PushEvent, Reference, StoreError};
+pub use store::{
+    Credentials, Loaded, Platform, Proxies, PullEvent, PushEvent, Reference, StoreError, check_tls,
+};
 pub use stream::{Attached, Channel, Chunk, Input, InputClosed, drain};
 pub use system::VERSION;
 pub use time::rfc3339;

@@ -4,6 +4,7 @@ mod archives;
 mod bad_host;
 mod bad_registry;
 mod clients;
+mod contexts;
 mod crash;
 mod doctor;
 mod exec;
@@ -70,6 +71,7 @@ pub fn all(shared: &Shared) -> Vec<Trial> {
         archives::ALL,
         bad_host::ALL,
         bad_registry::ALL,
+        contexts::ALL,
         crash::ALL,
         explain::ALL,
         doctor::ALL,
@@ -84,6 +86,11 @@ pub fn all(shared: &Shared) -> Vec<Trial> {
         sizes::ALL,
         if Kind::from_environment().docker.is_some() {
             clients::ALL
+        } else {
+            &[]
+        },
+        if Kind::from_environment().docker.is_some() {
+            contexts::with_docker::ALL
         } else {
             &[]
         },

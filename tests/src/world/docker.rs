@@ -32,6 +32,25 @@ impl World {
 }
 
 impl Docker<'_> {
+    /// The folder of its settings and contexts.
+    pub fn config(&self) -> &std::path::Path {
+        self.config.path()
+    }
+
+    /// Runs `docker` with these arguments, on no engine in particular.
+    pub fn run_alone<I: IntoIterator<Item: AsRef<OsStr>>>(&self, arguments: I) -> Output {
+        let folder = self.world.kind().docker.as_ref().unwrap();
+        let mut command = Command::new(folder.join("usr/bin/docker"));
+        command
+            .arg("--config")
+            .arg(self.config.path())
+            .args(arguments)
+            .env_remove("DOCKER_HOST")
+            .env_remove("DOCKER_CONTEXT")
+            .stdin(Stdio::null());
+        Output::of(&mut command)
+    }
+
     fn command<I: IntoIterator<Item: AsRef<OsStr>>>(&self, arguments: I) -> Command {
         let folder = self.world.kind().docker.as_ref().unwrap();
         let mut command = Command::new(folder.join("usr/bin/docker"));

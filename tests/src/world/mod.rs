@@ -104,6 +104,8 @@ impl World {
             .env("SAMPAN_HOME", self.home())
             .env("SAMPAN_SHARE", &self.kind.share)
             .env_remove("DOCKER_HOST")
+            .env_remove("DOCKER_CONTEXT")
+            .env_remove("SAMPAN_CONTEXT")
             .env_remove("SAMPAN_HOST");
         command
     }
@@ -142,6 +144,17 @@ impl World {
     /// Starts `sampan` with pipes for its three streams.
     pub fn start<I: IntoIterator<Item: AsRef<OsStr>>>(&self, arguments: I) -> Running {
         Running::start(self.command(arguments))
+    }
+
+    /// The same with these variables in its environment.
+    pub fn start_in<I: IntoIterator<Item: AsRef<OsStr>>>(
+        &self,
+        environment: &[(&str, &OsStr)],
+        arguments: I,
+    ) -> Running {
+        let mut command = self.command(arguments);
+        command.envs(environment.iter().copied());
+        Running::start(command)
     }
 
     /// Runs `sampan` until its first line of output, then closes the pipe and waits for its end.

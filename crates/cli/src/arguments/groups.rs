@@ -140,6 +140,9 @@ pub(crate) enum ImageCommand {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum SystemCommand {
+    /// Proxy the stdio stream to the daemon connection. Should not be invoked manually.
+    #[command(override_usage = "sampan system dial-stdio", hide = true)]
+    DialStdio,
     /// Show disk usage
     #[command(override_usage = "sampan system df [OPTIONS]")]
     Df(DiskUsageArguments),

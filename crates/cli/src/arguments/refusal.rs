@@ -104,6 +104,12 @@ fn named_command(arguments: &[OsString]) -> (String, String) {
 
 /// How many arguments a command needs, in Docker's words.
 fn requirement(command: &str) -> &'static str {
+    match command {
+        "context create" | "context update" | "context use" => return "1 argument",
+        "context import" => return "2 arguments",
+        "context export" => return "at least 1 and at most 2 arguments",
+        _ => {}
+    }
     let command = command.rsplit(' ').next().unwrap_or_default();
     match command {
         "exec" => "at least 2 arguments",

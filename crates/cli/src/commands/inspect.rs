@@ -1,6 +1,7 @@
 //! `inspect`: containers first, then images, networks and volumes, as Docker tries them.
 
 use hyper::StatusCode;
+use serde::Serialize;
 use serde_json::Value;
 
 use crate::arguments::{ContainerInspectArguments, ImageInspectArguments, InspectArguments, ObjectArguments};
@@ -133,10 +134,17 @@ pub(crate) fn listed(value: &Value) -> Result<String> {
     if value.as_array().is_some_and(Vec::is_empty) {
         return Ok("[]\n".to_owned());
     }
+    indented(value)
+}
+
+/// The same of anything that is not an empty list.
+pub(crate) fn indented(value: &impl Serialize) -> Result<String> {
     let mut text = Vec::new();
     let indented = serde_json::ser::PrettyFormatter::with_indent(b"    ");
     let mut serializer = serde_json::Serializer::with_formatter(&mut text, indented);
-    serde::Serialize::serialize(value, &mut serializer).map_err(|error| Failure::new(error.to_string()))?;
+    value
+        .serialize(&mut serializer)
+        .map_err(|error| Failure::new(error.to_string()))?;
     text.push(b'\n');
     String::from_utf8(text).map_err(|error| Failure::new(error.to_string()))
 }

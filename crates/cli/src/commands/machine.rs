@@ -51,6 +51,13 @@ async fn start(client: &Client, arguments: &MachineStartArguments) -> Result<()>
 
 /// `service stop`. A service that does not run is as wished.
 pub(crate) async fn stop_service(client: &Client) -> Result<()> {
+    if !client.host().is_here() {
+        return Err(Failure::new(format!(
+            "the engine of context \"{}\" is another computer's, where its service is stopped: `sampan -c default \
+             service stop` stops the one here",
+            client.host().context
+        )));
+    }
     if client.is_served().await {
         client
             .post_until_gone(&Target::new(&["sampan", "service", "stop"]))

@@ -51,7 +51,7 @@ pub(crate) async fn run(client: &Client, arguments: FormatArguments) -> Result<(
             "DefaultAPIVersion": api::ApiVersion::NEWEST.to_string(),
             "Os": sys::OS,
             "Arch": engine::Architecture::of_host().map(engine::Architecture::docker_name),
-            "Context": "default",
+            "Context": client.host().context,
         },
         "Server": null,
     });
@@ -73,7 +73,9 @@ pub(crate) async fn run(client: &Client, arguments: FormatArguments) -> Result<(
                 &inspect::rendered(&layout, &versions)?,
                 table::VERSION,
             ))?;
+            // What it says of the laptop is about this one.
             if failure.is_none()
+                && client.host().is_here()
                 && let Ok(server) = Server::ask(client).await
             {
                 line(&format!("\n{}", explain::why(&server)))?;
@@ -120,7 +122,7 @@ pub(crate) async fn info(client: &Client, arguments: FormatArguments) -> Result<
     if let Some(template) = inspect::template(arguments.format.as_deref())? {
         return line(&inspect::rendered(&template, &info)?);
     }
-    print(&overview(&info))?;
+    print(&overview(&client.host().context, &info))?;
     for warning in info
         .get("Warnings")
         .and_then(Value::as_array)
@@ -133,9 +135,9 @@ pub(crate) async fn info(client: &Client, arguments: FormatArguments) -> Result<
 }
 
 /// The lines of `info`; what the engine does not tell has no line.
-fn overview(info: &Value) -> String {
+fn overview(context: &str, info: &Value) -> String {
     let mut text = format!(
-        "Client:\n Version:    {}\n Context:    default\n\nServer:\n",
+        "Client:\n Version:    {}\n Context:    {context}\n\nServer:\n",
         env!("CARGO_PKG_VERSION")
     );
     let mut add = |indent: usize, name: &str, value: String| {

@@ -52,7 +52,7 @@ impl Server {
         Ok(Self {
             client_os: sys::OS,
             client_architecture: Architecture::of_host(),
-            address: sys::address(&client.host().path),
+            address: client.host().transport.address(),
             asked_ns: journey::now_ns().saturating_sub(begun),
             machine,
         })

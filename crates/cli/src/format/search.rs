@@ -39,7 +39,7 @@ pub(crate) fn search_row(item: &ImageSearchResponseItem, full: bool, json: bool)
 }
 
 /// A stranger's text as one harmless line.
-fn printable(text: &str) -> String {
+pub(super) fn printable(text: &str) -> String {
     let shown = |char: char| match char {
         '\n' | '\r' | '\t' => Some(' '),
         // Marks, embeddings, overrides and isolates of bidirectional text, and what separates lines.

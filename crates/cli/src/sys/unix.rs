@@ -22,6 +22,14 @@ pub(crate) fn address(path: &Path) -> String {
     format!("unix://{}", path.display())
 }
 
+/// What addresses of this system's sockets begin with.
+pub(crate) const SCHEME: &str = "unix://";
+
+/// The path in an address of this system's kind.
+pub(crate) fn parse_address(address: &str) -> Option<PathBuf> {
+    address.strip_prefix(SCHEME).map(PathBuf::from)
+}
+
 /// Connects to the engine.
 pub(crate) async fn connect(path: &Path) -> io::Result<Connection> {
     UnixStream::connect(path).await
@@ -43,6 +51,16 @@ pub(crate) fn leave_session() -> io::Result<()> {
 /// Nothing is to be prepared: the child leaves the session itself.
 pub(crate) fn detached(command: &mut std::process::Command) -> &mut std::process::Command {
     command
+}
+
+/// Makes a command run in a session of its own, so that the terminal's Ctrl-C does not reach it.
+#[allow(unsafe_code, reason = "between fork and exec only what is safe there may run")]
+pub(crate) fn in_own_session(command: &mut std::process::Command) {
+    use std::os::unix::process::CommandExt;
+    // SAFETY: setsid(2) is async-signal-safe, and nothing else is called there: no memory is taken, no lock.
+    unsafe {
+        command.pre_exec(leave_session);
+    }
 }
 
 /// Points stdout at nothing: whoever read it has heard enough.

@@ -56,6 +56,15 @@ pub(crate) fn address(path: &Path) -> String {
     format!("npipe://{}", path.display().to_string().replace('\\', "/"))
 }
 
+/// What addresses of this system's pipes begin with.
+pub(crate) const SCHEME: &str = "npipe://";
+
+/// The path in an address of this system's kind.
+pub(crate) fn parse_address(address: &str) -> Option<PathBuf> {
+    let path = address.strip_prefix(SCHEME)?;
+    Some(PathBuf::from(path.replace('/', "\\")))
+}
+
 /// Connects to the engine, waiting while all instances of its pipe are taken.
 pub(crate) async fn connect(path: &Path) -> io::Result<Connection> {
     match ClientOptions::new().open(path) {
@@ -99,6 +108,11 @@ pub(crate) fn leave_session() -> io::Result<()> {
 /// Makes a command's process outlive this one's console.
 pub(crate) fn detached(command: &mut std::process::Command) -> &mut std::process::Command {
     command.creation_flags(DETACHED_PROCESS | CREATE_NEW_PROCESS_GROUP)
+}
+
+/// Makes a command a process group of its own, so that the console's Ctrl-C does not reach it.
+pub(crate) fn in_own_session(command: &mut std::process::Command) {
+    command.creation_flags(CREATE_NEW_PROCESS_GROUP);
 }
 
 /// Nothing is written to stdout any more, and a pipe that nobody reads disturbs nobody.
