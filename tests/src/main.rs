@@ -7,6 +7,8 @@
 //! - `SAMPAN_E2E_ACCEL`: `auto`, `kvm` or `tcg`; `auto` by default.
 //! - `SAMPAN_E2E_BIN`: the `sampan` program; beside this one by default.
 //! - `SAMPAN_E2E_IMAGES`: a folder of OCI layouts, one for each image.
+//! - `SAMPAN_E2E_DOCKER`, `SAMPAN_E2E_PYTHON`, `SAMPAN_E2E_TESTCONTAINERS`: clients that were not written here;
+//!   without one its scenarios are left out.
 //! - `SAMPAN_E2E_FILTERS`: only the scenarios whose names contain one of these, separated by commas.
 //! - `SAMPAN_SHARE`: the kernels and initramfs images.
 //!

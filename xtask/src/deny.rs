@@ -5,7 +5,7 @@ use std::process::Command;
 use anyhow::Result;
 
 use crate::setup::tools;
-use crate::{paths, run};
+use crate::{e2e, paths, run};
 
 /// Runs `cargo deny` but for its advisories, which it would have to fetch.
 ///
@@ -14,13 +14,15 @@ use crate::{paths, run};
 pub fn check() -> Result<()> {
     let deny = tools::DENY.get()?;
     run::step("checking licences and origins of the dependencies");
-    run::run(Command::new(deny).current_dir(paths::checkout()).args([
-        "--log-level",
-        "error",
-        "--all-features",
-        "check",
-        "bans",
-        "licenses",
-        "sources",
-    ]))
+    for workspace in [".", e2e::TESTCONTAINERS_FOLDER] {
+        let checkout = paths::checkout();
+        run::run(
+            Command::new(&deny)
+                .current_dir(checkout.join(workspace))
+                .args(["--log-level", "error", "--all-features", "--config"])
+                .arg(checkout.join("deny.toml"))
+                .args(["check", "bans", "licenses", "sources"]),
+        )?;
+    }
+    Ok(())
 }

@@ -11,6 +11,11 @@ use crate::architecture::Architecture;
 use crate::setup::{machine, unpacked};
 use crate::{images, paths, publish, run, share};
 
+/// The package of the program over Testcontainers, and the program.
+const TESTCONTAINERS: &str = "testcontainers-program";
+/// Its folder in the checkout.
+pub const TESTCONTAINERS_FOLDER: &str = "tests/testcontainers";
+
 /// How the machines under test execute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Acceleration {
@@ -60,6 +65,7 @@ fn program(arch: Architecture, acceleration: Acceleration, filters: &[String]) -
     let images = paths::target().join("e2e/images");
     link_images(&images)?;
     let programs = build_programs()?;
+    let testcontainers = build_testcontainers()?;
     run::step(&format!(
         "running the end-to-end tests on an {} machine",
         arch.docker()
@@ -73,6 +79,8 @@ fn program(arch: Architecture, acceleration: Acceleration, filters: &[String]) -
         .env("SAMPAN_E2E_BIN", programs.join("sampan"))
         .env("SAMPAN_E2E_IMAGES", images)
         .env("SAMPAN_E2E_DOCKER", docker()?)
+        .env("SAMPAN_E2E_PYTHON", python_sdk()?)
+        .env("SAMPAN_E2E_TESTCONTAINERS", testcontainers)
         .env("SAMPAN_SHARE", share);
     Ok(command)
 }
@@ -90,6 +98,37 @@ pub fn docker() -> Result<PathBuf> {
         &without,
         Architecture::of_host()?,
     )
+}
+
+/// Debian's SDK for programs in Python, unpacked: the folder of its modules. They are text that any Python 3 runs.
+///
+/// # Errors
+/// When it cannot be had.
+fn python_sdk() -> Result<PathBuf> {
+    machine::install(&["python3"])?;
+    let arch = Architecture::of_host()?;
+    let folder = unpacked::unpack("python-sdk", &["python3-docker"], &["python3"], arch)?;
+    Ok(folder.join("usr/lib/python3/dist-packages"))
+}
+
+/// Builds the program over Testcontainers, which is a workspace of its own, and returns its path.
+fn build_testcontainers() -> Result<PathBuf> {
+    run::step("building the program over Testcontainers");
+    run::run(testcontainers().args(["build", "--quiet"]))?;
+    Ok(testcontainers_target().join("debug").join(TESTCONTAINERS))
+}
+
+/// Cargo in the workspace of the program over Testcontainers.
+pub fn testcontainers() -> Command {
+    let mut cargo = Command::new("cargo");
+    cargo
+        .current_dir(paths::checkout().join(TESTCONTAINERS_FOLDER))
+        .env("CARGO_TARGET_DIR", testcontainers_target());
+    cargo
+}
+
+fn testcontainers_target() -> PathBuf {
+    paths::target().join(TESTCONTAINERS)
 }
 
 /// Builds `sampan` and the end-to-end tests for this machine, and returns their folder.

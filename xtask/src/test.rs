@@ -44,17 +44,21 @@ pub fn checks() -> Result<()> {
 /// What needs no machine.
 fn host_side() -> Result<()> {
     run::step("checking the format");
-    run::run(cargo().args(["fmt", "--all", "--check"]))?;
+    for mut cargo in [cargo(), e2e::testcontainers()] {
+        run::run(cargo.args(["fmt", "--all", "--check"]))?;
+    }
     run::step("checking with clippy");
-    run::run(cargo().args([
-        "clippy",
-        "--quiet",
-        "--workspace",
-        "--all-targets",
-        "--",
-        "--deny",
-        "warnings",
-    ]))?;
+    for mut cargo in [cargo(), e2e::testcontainers()] {
+        run::run(cargo.args([
+            "clippy",
+            "--quiet",
+            "--workspace",
+            "--all-targets",
+            "--",
+            "--deny",
+            "warnings",
+        ]))?;
+    }
     units()?;
     deny::check()?;
     check::TARGETS.iter().try_for_each(|target| check::target(target))

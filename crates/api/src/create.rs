@@ -2,7 +2,7 @@
 
 use bollard_stubs::models::ContainerCreateBody;
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::error::{ApiError, Result};
 use crate::strict::Strict;
@@ -24,6 +24,17 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<ContainerCreateBody> {
             *member = Value::Array(vec![member.take()]);
         }
     }
+    let endpoints = body.pointer_mut("/NetworkingConfig/EndpointsConfig");
+    for endpoint in endpoints
+        .and_then(Value::as_object_mut)
+        .into_iter()
+        .flat_map(Map::values_mut)
+    {
+        // A network without any wishes.
+        if endpoint.is_null() {
+            *endpoint = Value::Object(Map::new());
+        }
+    }
     ContainerCreateBody::deserialize(Strict(body)).map_err(invalid)
 }
 
@@ -36,6 +47,13 @@ mod tests {
         let body = parse(br#"{"Image":"a","Cmd":"ls","Entrypoint":["sh","-c"]}"#).unwrap();
         assert_eq!(body.cmd.unwrap(), ["ls"]);
         assert_eq!(body.entrypoint.unwrap(), ["sh", "-c"]);
+    }
+
+    #[test]
+    fn a_network_can_be_named_with_null_for_what_is_wanted_of_it() {
+        let body = parse(br#"{"NetworkingConfig":{"EndpointsConfig":{"suite":null}}}"#).unwrap();
+        let endpoints = body.networking_config.unwrap().endpoints_config.unwrap();
+        assert!(endpoints.contains_key("suite"));
     }
 
     #[test]

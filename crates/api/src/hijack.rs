@@ -3,7 +3,8 @@
 //! A client that sends `Upgrade: tcp` is answered `101 UPGRADED`; from then on the connection carries the
 //! process's input one way and its output the other, framed (`frame`) or raw for a terminal. The client's
 //! half-close ends the input and leaves the output. A client without `Upgrade` is answered `200` and then the
-//! same bytes; see `raw`.
+//! same bytes (`raw`); on a connection that carried other requests before, they are the answer's body, and there is no
+//! input.
 
 use std::io;
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio_util::io::ReaderStream;
 
 use crate::body::{self, Response};
 use crate::error::{ApiError, Result};
@@ -35,12 +37,16 @@ pub(crate) fn content_type(version: ApiVersion, tty: bool) -> HeaderValue {
     })
 }
 
+/// What carries a process's streams.
+pub(crate) trait Carrier: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Carrier for T {}
+
 /// A connection that can be taken over. It is split from its request first, so that a body can still be read.
 #[derive(Debug)]
 pub(crate) struct Takeover {
     upgrade: Option<OnUpgrade>,
     permit: Option<Arc<Permit>>,
-    plain: bool,
+    plain: Option<WithoutUpgrade>,
 }
 
 impl Takeover {
@@ -49,8 +55,19 @@ impl Takeover {
         Self {
             upgrade: asked.then(|| hyper::upgrade::on(&mut *request)),
             permit: request.extensions().get().cloned(),
-            plain: request.extensions().get::<WithoutUpgrade>().is_some(),
+            plain: request.extensions().get().cloned(),
         }
+    }
+
+    /// Refuses to carry input where there is no way for it.
+    pub(crate) fn check(&self, input: bool) -> Result<()> {
+        if self.upgrade.is_some() || !input {
+            return Ok(());
+        }
+        Err(ApiError::bad_request(
+            "this connection cannot carry input: send the request first on its connection, or with \"Connection: \
+             Upgrade\" and \"Upgrade: tcp\"",
+        ))
     }
 
     /// Has `serve` take the connection over once the answer's head has been sent, which must be one of a switch.
@@ -59,43 +76,32 @@ impl Takeover {
         S: FnOnce(TokioIo<Upgraded>) -> F + Send + 'static,
         F: Future<Output = io::Result<()>> + Send,
     {
-        let Self {
-            upgrade: Some(upgrade),
-            permit,
-            ..
-        } = self
-        else {
-            return Err(ApiError::bad_request(
+        let upgrade = self.upgrade.ok_or_else(|| {
+            ApiError::bad_request(
                 "this connection cannot carry a stream: send the request first on its connection, or with \
                  \"Connection: Upgrade\" and \"Upgrade: tcp\"",
-            ));
-        };
-        tokio::spawn(async move {
-            let _permit = permit;
-            let served = match upgrade.await {
-                Ok(connection) => serve(TokioIo::new(connection)).await,
-                Err(error) => Err(io::Error::other(error)),
-            };
-            if let Err(error) = served {
-                tracing::debug!(%error, "a stream's connection ended early");
-            }
-        });
+            )
+        })?;
+        switch(upgrade, self.permit, serve);
         Ok(())
     }
 
     /// Answers by taking the connection over. `serve` runs once the answer's head has been sent.
-    pub(crate) fn answer<F, S>(self, version: ApiVersion, tty: bool, serve: S) -> Result<Response>
+    pub(crate) fn answer<F, S>(self, version: ApiVersion, tty: bool, serve: S) -> Response
     where
-        S: FnOnce(TokioIo<Upgraded>) -> F + Send + 'static,
+        S: FnOnce(Box<dyn Carrier>) -> F + Send + 'static,
         F: Future<Output = io::Result<()>> + Send,
     {
-        let plain = self.plain;
-        self.begin(serve)?;
+        let content_type = content_type(version, tty);
+        let Some(upgrade) = self.upgrade else {
+            return in_body(content_type, serve);
+        };
+        switch(upgrade, self.permit, |connection| serve(Box::new(connection)));
         let mut response = body::empty(StatusCode::SWITCHING_PROTOCOLS);
-        response
-            .headers_mut()
-            .insert(CONTENT_TYPE, content_type(version, tty));
-        if !plain {
+        response.headers_mut().insert(CONTENT_TYPE, content_type);
+        if let Some(plain) = self.plain {
+            plain.take_over();
+        } else {
             response
                 .headers_mut()
                 .insert(CONNECTION, HeaderValue::from_static("Upgrade"));
@@ -106,7 +112,43 @@ impl Takeover {
                 .extensions_mut()
                 .insert(ReasonPhrase::from_static(b"UPGRADED"));
         }
-        Ok(response)
+        response
+    }
+}
+
+/// Serves a connection once it is no HTTP any more.
+fn switch<F, S>(upgrade: OnUpgrade, permit: Option<Arc<Permit>>, serve: S)
+where
+    S: FnOnce(TokioIo<Upgraded>) -> F + Send + 'static,
+    F: Future<Output = io::Result<()>> + Send,
+{
+    tokio::spawn(async move {
+        let _permit = permit;
+        let served = match upgrade.await {
+            Ok(connection) => serve(TokioIo::new(connection)).await,
+            Err(error) => Err(io::Error::other(error)),
+        };
+        tell(served);
+    });
+}
+
+/// Answers with the output alone. A client that hangs up drops the body, which ends the stream.
+fn in_body<F, S>(content_type: HeaderValue, serve: S) -> Response
+where
+    S: FnOnce(Box<dyn Carrier>) -> F + Send + 'static,
+    F: Future<Output = io::Result<()>> + Send,
+{
+    let (ours, theirs) = tokio::io::duplex(limits::STREAM_READ);
+    tokio::spawn(async move { tell(serve(Box::new(ours)).await) });
+    body::stream(
+        content_type,
+        ReaderStream::with_capacity(theirs, limits::STREAM_READ),
+    )
+}
+
+fn tell(served: io::Result<()>) {
+    if let Err(error) = served {
+        tracing::debug!(%error, "a stream's connection ended early");
     }
 }
 
@@ -183,6 +225,7 @@ pub(crate) const fn stream_of(channel: Channel) -> Stream {
 #[cfg(test)]
 mod tests {
     use engine::Chunk;
+    use http_body_util::BodyExt;
     use tokio::sync::mpsc;
 
     use super::*;
@@ -242,6 +285,21 @@ mod tests {
         let mut received = Vec::new();
         client.read_to_end(&mut received).await.unwrap();
         assert_eq!(received, b"$ ");
+    }
+
+    #[tokio::test]
+    async fn output_without_a_takeover_is_the_body_of_the_answer() {
+        let response = in_body(
+            content_type(ApiVersion::NEWEST, false),
+            |mut carrier| async move {
+                let bytes = Bytes::from_static(b"out");
+                write_chunk(&mut carrier, false, Channel::Stdout, bytes).await?;
+                carrier.shutdown().await
+            },
+        );
+        assert_eq!(response.status(), StatusCode::OK);
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        assert_eq!(body, &b"\x01\0\0\0\0\0\0\x03out"[..]);
     }
 
     #[test]

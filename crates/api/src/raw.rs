@@ -3,10 +3,13 @@
 //!
 //! hyper hands a connection over only after an upgrade, so this is settled below it: the head of a connection's
 //! first request is read here; where it is such a request, it gets the `Upgrade` that it lacks, and the status
-//! line of the answer, `101`, goes out as `200 OK`.
+//! line of the answer, `101`, goes out as `200 OK`. A later request of a connection that is kept open gets its output as
+//! an ordinary body instead (`hijack`).
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes, BytesMut};
@@ -15,8 +18,16 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use crate::limits;
 
 /// Marks a request that lacked its `Upgrade`.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct WithoutUpgrade;
+#[derive(Clone, Debug, Default)]
+pub(crate) struct WithoutUpgrade(Arc<AtomicBool>);
+
+impl WithoutUpgrade {
+    /// The next answer takes the connection over, and is to be rewritten. Without this call the request is answered as
+    /// any other is, and the connection goes on.
+    pub(crate) fn take_over(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+}
 
 /// A connection whose first request's head has been read.
 #[derive(Debug)]
@@ -24,11 +35,23 @@ pub(crate) struct Opened<S> {
     stream: S,
     /// Read already, to be read again.
     head: Bytes,
-    /// Whether the status line of the takeover is still to be rewritten.
-    rewriting: bool,
     /// Rewritten bytes that are still to be written.
     pending: Bytes,
-    plain: bool,
+    /// Whether the status line of a takeover is still to be rewritten; of a first request without `Upgrade` alone.
+    plain: Option<WithoutUpgrade>,
+}
+
+impl<S> Opened<S> {
+    /// Marks the first request, where it lacked its `Upgrade`.
+    pub(crate) fn without_upgrade(&self) -> Option<WithoutUpgrade> {
+        self.plain.clone()
+    }
+
+    fn is_rewriting(&self) -> bool {
+        self.plain
+            .as_ref()
+            .is_some_and(|plain| plain.0.load(Ordering::Acquire))
+    }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Opened<S> {
@@ -51,20 +74,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Opened<S> {
         let upgraded = end
             .and_then(|end| head.get(..end))
             .and_then(|text| with_upgrade(text, &head));
-        let plain = upgraded.is_some();
+        let plain = upgraded.is_some().then(WithoutUpgrade::default);
         let head = upgraded.unwrap_or_else(|| head.freeze());
         Ok(Self {
             stream,
             head,
-            rewriting: plain,
             pending: Bytes::new(),
             plain,
         })
-    }
-
-    /// Whether the first request lacked its `Upgrade`.
-    pub(crate) fn without_upgrade(&self) -> bool {
-        self.plain
     }
 }
 
@@ -125,11 +142,11 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Opened<S> {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         ready!(self.poll_pending(context))?;
-        if self.rewriting
+        if self.is_rewriting()
             && bytes.starts_with(b"HTTP/1.1 101 ")
             && let Some(line) = bytes.windows(2).position(|window| window == b"\r\n")
         {
-            self.rewriting = false;
+            self.plain = None;
             let rest = bytes.get(line..).unwrap_or_default();
             self.pending = Bytes::from([b"HTTP/1.1 200 OK", rest].concat());
             return Poll::Ready(Ok(bytes.len()));
@@ -142,7 +159,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Opened<S> {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        if self.rewriting {
+        if self.is_rewriting() {
             let first = slices
                 .iter()
                 .find(|slice| !slice.is_empty())
@@ -154,7 +171,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Opened<S> {
     }
 
     fn is_write_vectored(&self) -> bool {
-        !self.plain && self.stream.is_write_vectored()
+        self.plain.is_none() && self.stream.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -190,7 +207,7 @@ mod tests {
     async fn an_attach_without_upgrade_gets_one_and_keeps_its_early_input() {
         let (opened, _client) =
             opened(b"POST /v1.30/containers/a/attach?stdin=1 HTTP/1.1\r\nHost: x\r\n\r\nls").await;
-        assert!(opened.without_upgrade());
+        assert!(opened.without_upgrade().is_some());
         let expected = "POST /v1.30/containers/a/attach?stdin=1 HTTP/1.1\r\nConnection: Upgrade\r\n\
                         Upgrade: tcp\r\nHost: x\r\n\r\nls";
         assert_eq!(seen(opened, expected.len()).await, expected);
@@ -205,7 +222,7 @@ mod tests {
             "POST /containers/a/attach HTTP/1.0\r\n\r\n",
         ] {
             let (opened, _client) = opened(sent.as_bytes()).await;
-            assert!(!opened.without_upgrade(), "{sent}");
+            assert!(opened.without_upgrade().is_none(), "{sent}");
             assert_eq!(seen(opened, sent.len()).await, sent);
         }
     }
@@ -213,6 +230,7 @@ mod tests {
     #[tokio::test]
     async fn the_takeover_is_answered_200_and_later_bytes_are_not_touched() {
         let (mut opened, mut client) = opened(b"POST /exec/a/start HTTP/1.1\r\n\r\n").await;
+        opened.without_upgrade().unwrap().take_over();
         opened
             .write_all(b"HTTP/1.1 101 Switching Protocols\r\ncontent-type: x\r\n\r\n")
             .await
@@ -225,5 +243,18 @@ mod tests {
             received,
             "HTTP/1.1 200 OK\r\ncontent-type: x\r\n\r\nHTTP/1.1 101 "
         );
+    }
+
+    #[tokio::test]
+    async fn a_later_takeover_with_an_upgrade_is_answered_101_where_the_first_request_took_nothing_over() {
+        let (mut opened, mut client) = opened(b"POST /exec/a/start HTTP/1.1\r\n\r\n").await;
+        let answers = "HTTP/1.1 200 OK\r\n\r\nHTTP/1.1 101 UPGRADED\r\n\r\n";
+        for answer in answers.split_inclusive("\r\n\r\n") {
+            opened.write_all(answer.as_bytes()).await.unwrap();
+        }
+        opened.shutdown().await.unwrap();
+        let mut received = String::new();
+        client.read_to_string(&mut received).await.unwrap();
+        assert_eq!(received, answers);
     }
 }

@@ -3,8 +3,7 @@
 use std::convert::Infallible;
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 
 use engine::Engine;
 use hyper::body::Incoming;
@@ -18,7 +17,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 use crate::body::Response;
 use crate::error::ApiError;
-use crate::raw::{Opened, WithoutUpgrade};
+use crate::raw::Opened;
 use crate::sys::{ListenError, Listener, Stream};
 use crate::version::{self, ApiVersion};
 use crate::{limits, routes};
@@ -140,11 +139,13 @@ async fn connection(state: State, stream: Stream, permit: Arc<Permit>) {
         Ok(Ok(opened)) => opened,
         Ok(Err(_)) | Err(_) => return,
     };
-    let without_upgrade = AtomicBool::new(opened.without_upgrade());
+    // The mark of the first request alone.
+    let without_upgrade = Mutex::new(opened.without_upgrade());
     let service = service_fn(|mut request: Request<Incoming>| {
         request.extensions_mut().insert(permit.clone());
-        if without_upgrade.swap(false, Ordering::Relaxed) {
-            request.extensions_mut().insert(WithoutUpgrade);
+        let mark = without_upgrade.lock().map_or(None, |mut mark| mark.take());
+        if let Some(mark) = mark {
+            request.extensions_mut().insert(mark);
         }
         let state = state.clone();
         async move { Ok::<Response, Infallible>(answer(state, request).await) }

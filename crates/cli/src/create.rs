@@ -106,10 +106,7 @@ pub(crate) fn request(
 
 /// Flags of things that come later are an error and never silence.
 fn refuse_what_is_not_there(flags: &ContainerFlags) -> Result<()> {
-    let absent = [(
-        !flags.publish.is_empty() || flags.publish_all,
-        "publish ports (-p, -P)",
-    )];
+    let absent = [(!flags.publish.is_empty(), "publish ports (-p)")];
     match absent.iter().find(|(given, _)| *given) {
         Some((_, what)) => Err(format!("sampan cannot {what} yet")),
         None => Ok(()),
@@ -136,6 +133,7 @@ fn host_config(flags: &ContainerFlags, console: Option<(u16, u16)>) -> Result<Ho
     }
     Ok(HostConfig {
         auto_remove: Some(flags.rm),
+        publish_all_ports: Some(flags.publish_all),
         annotations: some(&flags.annotation).map(|all| pairs(&all)),
         binds: some(&mounts::volumes(&flags.volume)?.binds),
         mounts: each(&flags.mount, mounts::mount)?,
@@ -488,6 +486,7 @@ mod tests {
     fn what_is_not_there_yet_is_an_error_that_names_it() {
         let error = built("-p 80:80 alpine").unwrap_err();
         assert!(error.contains("-p"), "{error}");
+        assert_eq!(body("-P alpine")["HostConfig"]["PublishAllPorts"], json!(true));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! log first and then to each attached client over a bounded channel: a client that reads slowly slows the
 //! process down (nothing is lost), a client that hangs up is dropped.
 
+mod archive;
 mod detach;
 mod hub;
 mod pump;
@@ -13,6 +14,7 @@ mod stdin;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
+pub(crate) use archive::{Archive, ArchiveError};
 pub(crate) use detach::DetachKeys;
 pub(crate) use hub::{Hub, SinkId};
 pub(crate) use pump::{pump_input, pump_output};

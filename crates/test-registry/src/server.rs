@@ -482,7 +482,11 @@ fn manifest(state: &State, repository: &str, name: &str) -> Response<Body> {
     };
     let altered = state.faults.alter_manifests && separator == '@';
     let padding = state.faults.manifest_padding + usize::from(altered);
-    let kind = format!("application/vnd.oci.image.{kind}.v1+json");
+    let told = serde_json::from_slice::<serde_json::Value>(manifest);
+    let told = told
+        .ok()
+        .and_then(|value| Some(value.get("mediaType")?.as_str()?.to_owned()));
+    let kind = told.unwrap_or_else(|| format!("application/vnd.oci.image.{kind}.v1+json"));
     let body = [manifest, vec![b' '; padding].as_slice()].concat();
     reply(StatusCode::OK, &[(CONTENT_TYPE.as_str(), &kind)], body)
 }

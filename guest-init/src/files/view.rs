@@ -3,14 +3,14 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use protocol::View;
+use protocol::{FailureKind, View};
 use rustix::fs::{Mode, OFlags, open};
 use rustix::io::Errno;
 use rustix::mount::MountAttrFlags;
 
 use crate::boot::CONTAINERS;
 use crate::container::{mounting, root, volume};
-use crate::failure::{Context, Outcome, invalid};
+use crate::failure::{Context, Outcome, failure, invalid};
 use crate::sys;
 
 /// A container's files.
@@ -107,9 +107,11 @@ fn image(lower: &[String]) -> Outcome<OwnedFd> {
     rustix::fs::openat(&mount, ".", flags, Mode::empty()).context(|| "the image's layers".to_owned())
 }
 
-/// The mount namespace of a running container.
+/// The mount namespace of a running container. A process that has just ended has none any more, though its end is still
+/// to be told.
 pub(crate) fn namespace_of(process: u32) -> Outcome<OwnedFd> {
     let path = format!("/proc/{process}/ns/mnt");
     let flags = OFlags::RDONLY | OFlags::CLOEXEC;
-    open(path.as_str(), flags, Mode::empty()).context(|| path.clone())
+    open(path.as_str(), flags, Mode::empty())
+        .map_err(|error| failure(FailureKind::NotRunning, format!("{path}: {error}")))
 }

@@ -1,15 +1,15 @@
-//! Clients that were not written here: the `docker` command and `docker compose`, as Debian ships them, against the
-//! service's socket.
+//! Clients that were not written here: the `docker` command, as Debian ships it, against the service's socket.
 
 use std::fs;
 
-use crate::world::{Docker, World};
+use crate::world::{Auth, Docker, World};
 
 super::scenarios![
     a_course_on_containers_goes_through_with_the_docker_command,
     the_docker_command_copies_measures_and_commits,
     the_docker_command_tells_the_same_sizes,
-    compose_brings_up_services_that_wait_for_each_other_and_takes_them_down,
+    the_docker_command_pushes_and_pulls_at_a_registry_that_it_is_logged_in_to,
+    the_docker_command_is_warned_of_ports_that_are_not_published,
 ];
 
 /// What `docker` says without the last line end; it has to succeed.
@@ -214,51 +214,59 @@ fn the_docker_command_tells_the_same_sizes(world: &World) {
         .prints("Total reclaimed space: 5MB");
 }
 
-fn compose_brings_up_services_that_wait_for_each_other_and_takes_them_down(world: &World) {
+fn the_docker_command_pushes_and_pulls_at_a_registry_that_it_is_logged_in_to(world: &World) {
     let docker = world.docker();
-    let folder = tempfile::Builder::new().prefix("project").tempdir().unwrap();
-    let file = folder.path().join("compose.yaml");
-    let services = r#"
-name: project
-services:
-  db:
-    image: redis
-    volumes: ["data:/data"]
-    healthcheck: { test: ["CMD", "redis-cli", "ping"], interval: 500ms, retries: 60 }
-  web:
-    image: alpine
-    command: sleep 1000
-    networks: [default, front]
-    depends_on: { db: { condition: service_healthy } }
-  extra:
-    image: alpine
-    command: sleep 1000
-    profiles: [debug]
-networks: { front: {} }
-volumes: { data: {} }
-"#;
-    fs::write(&file, services).unwrap();
-    let compose = |more: &[&str]| {
-        let mut arguments = vec!["compose", "-f", file.to_str().unwrap()];
-        arguments.extend(more);
-        docker.run(arguments).exits_with(0)
-    };
-    compose(&["up", "-d", "--scale", "web=2"]);
-    let listed = compose(&["ps", "--format", "{{.Name}} {{.Status}}"]);
-    listed
-        .prints("project-db-1 Up")
-        .prints("(healthy)")
-        .prints("project-web-2 Up");
-    compose(&["exec", "-T", "web", "ping", "-c", "1", "db"]);
-    compose(&["exec", "-T", "web", "ls", "/sys/class/net"]).prints("eth0\neth1\nlo");
-    compose(&["logs", "db"]).prints("Ready to accept connections");
-    compose(&["--profile", "debug", "up", "-d"]);
-    compose(&["ps", "-q", "extra"]);
-    compose(&["--profile", "debug", "down", "-v", "--timeout", "1"]);
-    assert_eq!(said(&docker, ["ps", "-aq"]), "");
-    assert_eq!(said(&docker, ["volume", "ls", "-q"]), "");
-    assert_eq!(
-        said(&docker, ["network", "ls", "--format", "{{.Name}}"]),
-        "bridge\nhost\nnone"
-    );
+    said(&docker, ["pull", "-q", "hello-world"]);
+    let server = world.registry().domain();
+    let image = format!("{server}/team/hello:1");
+    said(&docker, ["tag", "hello-world", &image]);
+    // Base64 of `user:pass`.
+    world.registry().set_auth(Auth::Basic("dXNlcjpwYXNz".to_owned()));
+
+    docker
+        .run(["push", &image])
+        .exits_with(1)
+        .warns("may require 'docker login'");
+    docker
+        .run_with_input(
+            ["login", "--username", "user", "--password-stdin", &server],
+            "wrong",
+        )
+        .exits_with(1)
+        .warns("unauthorized");
+    docker
+        .run_with_input(
+            ["login", "--username", "user", "--password-stdin", &server],
+            "pass",
+        )
+        .exits_with(0)
+        .prints("Login Succeeded");
+    docker
+        .run(["push", &image])
+        .exits_with(0)
+        .prints("1: digest: sha256:");
+    let id = said(&docker, ["inspect", "-f", "{{.Id}}", &image]);
+    said(&docker, ["rmi", &image, "hello-world"]);
+    said(&docker, ["pull", "-q", &image]);
+    assert_eq!(said(&docker, ["inspect", "-f", "{{.Id}}", &image]), id);
+    docker
+        .run(["manifest", "inspect", "--insecure", &image])
+        .exits_with(0);
+
+    said(&docker, ["logout", &server]);
+    said(&docker, ["rmi", &image]);
+    docker.run(["pull", "-q", &image]).exits_with(1);
+}
+
+fn the_docker_command_is_warned_of_ports_that_are_not_published(world: &World) {
+    let docker = world.docker();
+    docker
+        .run(["run", "--rm", "-P", "--expose", "80", "alpine", "echo", "ran"])
+        .exits_with(0)
+        .prints("ran\n")
+        .warns("WARNING: sampan does not publish ports yet: 80/tcp of this container can be reached from containers");
+    docker
+        .run(["run", "--rm", "-p", "8080:80", "alpine", "true"])
+        .exits_with(125)
+        .warns("sampan does not support publishing ports (-p) yet");
 }

@@ -178,7 +178,7 @@ pub mod with_docker {
         assert_eq!(ours(&["context", "ls", "-q"]), "default\nours\ntheirs");
         assert_eq!(theirs(&["context", "ls", "-q"]), "default\nours\ntheirs");
         for name in ["ours", "theirs"] {
-            let format = "{{.Name}} {{json .Metadata.Description}} {{json .Endpoints}} {{json .Storage}}";
+            let format = "{{.Name}} {{json .Endpoints}} {{json .Storage}}";
             let inspect = ["context", "inspect", "--format", format, name];
             assert_eq!(ours(&inspect), theirs(&inspect));
         }

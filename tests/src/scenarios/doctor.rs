@@ -348,7 +348,6 @@ fn a_report_has_what_is_needed_and_no_secret(world: &World) {
     let architecture = &world.kind().architecture;
     let kernel_log = format!("machines/{architecture}-kernel.log");
     let vmm_log = format!("machines/{architecture}-vmm.log");
-    let console_log = format!("machines/{architecture}-console.log");
     let machine = format!("machines/{architecture}.json");
     for (name, needed) in [
         ("README.txt", "containers.json"),
@@ -369,7 +368,6 @@ fn a_report_has_what_is_needed_and_no_secret(world: &World) {
         (&machine, "\"State\": \"running\""),
         (&kernel_log, "Linux version"),
         (&vmm_log, ""),
-        (&console_log, ""),
         ("disk.txt", "data.img"),
     ] {
         let text = files

@@ -4,6 +4,7 @@ mod archives;
 mod bad_host;
 mod bad_registry;
 mod clients;
+mod compose;
 mod contexts;
 mod crash;
 mod doctor;
@@ -23,6 +24,7 @@ mod logs;
 mod networks;
 mod policies;
 mod push;
+mod sdks;
 mod sizes;
 mod streams;
 mod terminal;
@@ -67,6 +69,7 @@ pub fn all(shared: &Shared) -> Vec<Trial> {
         version::ALL,
         volumes::ALL,
     ];
+    let kind = Kind::from_environment();
     let in_own = [
         archives::ALL,
         bad_host::ALL,
@@ -84,12 +87,15 @@ pub fn all(shared: &Shared) -> Vec<Trial> {
         policies::ALL,
         push::ALL,
         sizes::ALL,
-        if Kind::from_environment().docker.is_some() {
-            clients::ALL
+        if kind.docker.is_some() { clients::ALL } else { &[] },
+        if kind.docker.is_some() { compose::ALL } else { &[] },
+        if kind.python.is_some() { sdks::PYTHON } else { &[] },
+        if kind.testcontainers.is_some() {
+            sdks::TESTCONTAINERS
         } else {
             &[]
         },
-        if Kind::from_environment().docker.is_some() {
+        if kind.docker.is_some() {
             contexts::with_docker::ALL
         } else {
             &[]

@@ -14,6 +14,10 @@ pub struct Kind {
     pub images: PathBuf,
     /// Where the `docker` command is unpacked; `None` where it cannot be had.
     pub docker: Option<PathBuf>,
+    /// Where the Python SDK is unpacked; `None` where it cannot be had.
+    pub python: Option<PathBuf>,
+    /// The program over Testcontainers; `None` where it was not built.
+    pub testcontainers: Option<PathBuf>,
 }
 
 impl Kind {
@@ -34,6 +38,8 @@ impl Kind {
                 .map(PathBuf::from)
                 .expect("SAMPAN_E2E_IMAGES is set"),
             docker: env::var_os("SAMPAN_E2E_DOCKER").map(PathBuf::from),
+            python: env::var_os("SAMPAN_E2E_PYTHON").map(PathBuf::from),
+            testcontainers: env::var_os("SAMPAN_E2E_TESTCONTAINERS").map(PathBuf::from),
         }
     }
 

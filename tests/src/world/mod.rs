@@ -6,6 +6,7 @@ mod census;
 mod docker;
 mod kind;
 mod output;
+mod programs;
 mod registry;
 mod running;
 mod terminal;

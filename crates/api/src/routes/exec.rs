@@ -1,8 +1,8 @@
 //! Further processes in a running container.
 
-use bollard_stubs::models::{ContainerStateStatusEnum, ExecConfig, ExecStartConfig};
+use bollard_stubs::models::{ContainerStateStatusEnum, ExecConfig, ExecInspectResponse, ExecStartConfig};
 use bytes::Bytes;
-use engine::{Channel, Engine, EngineError, TerminalSize};
+use engine::{Attached, Channel, Engine, EngineError, TerminalSize};
 use hyper::StatusCode;
 use serde_json::json;
 use tokio::io::AsyncWriteExt;
@@ -23,7 +23,8 @@ pub(super) async fn create(call: Call, container: &str) -> Result<Response> {
 }
 
 /// `POST /exec/{id}/start`. As in Docker, the connection is taken over before the process starts: what fails
-/// after that is told on its stdout.
+/// after that is told on its stdout. Whether the process has a terminal was said when it was created; `Tty` says here
+/// whether its output comes as it is, or in frames.
 pub(super) async fn start(mut call: Call, id: &str) -> Result<Response> {
     let takeover = Takeover::from(&mut call.request);
     let config: ExecStartConfig = body::read_json(call.request).await?;
@@ -31,14 +32,15 @@ pub(super) async fn start(mut call: Call, id: &str) -> Result<Response> {
     let size = terminal_size(config.console_size.as_deref());
     let engine = call.engine;
     if config.detach.unwrap_or(false) {
-        engine.start_exec(id, true, tty, size).await?;
+        engine.start_exec(id, true, size).await?;
         return Ok(body::empty(StatusCode::OK));
     }
-    can_start(&engine, id).await?;
+    let exec = can_start(&engine, id).await?;
+    takeover.check(exec.open_stdin.unwrap_or(false))?;
     let id = id.to_owned();
-    takeover.answer(call.version, tty, move |mut connection| async move {
-        match engine.start_exec(&id, false, tty, size).await {
-            Ok(Some(attached)) => hijack::carry(attached, connection).await,
+    let answer = takeover.answer(call.version, tty, move |mut connection| async move {
+        match engine.start_exec(&id, false, size).await {
+            Ok(Some(attached)) => hijack::carry(Attached { tty, ..attached }, connection).await,
             Ok(None) => connection.shutdown().await,
             Err(error) => {
                 let text = Bytes::from(format!("{error}\r\n"));
@@ -46,11 +48,12 @@ pub(super) async fn start(mut call: Call, id: &str) -> Result<Response> {
                 connection.shutdown().await
             }
         }
-    })
+    });
+    Ok(answer)
 }
 
 /// The errors that come before the connection is taken over.
-async fn can_start(engine: &Engine, id: &str) -> Result<()> {
+async fn can_start(engine: &Engine, id: &str) -> Result<ExecInspectResponse> {
     let exec = engine.inspect_exec(id).await?;
     let conflict = |what: &str| {
         Err(ApiError::new(
@@ -64,14 +67,14 @@ async fn can_start(engine: &Engine, id: &str) -> Result<()> {
     if exec.exit_code.is_some() {
         return conflict("has already run");
     }
-    let container = exec.container_id.unwrap_or_default();
+    let container = exec.container_id.clone().unwrap_or_default();
     let state = engine
         .inspect_container(&container)
         .await?
         .state
         .and_then(|state| state.status);
     match state {
-        Some(ContainerStateStatusEnum::RUNNING) => Ok(()),
+        Some(ContainerStateStatusEnum::RUNNING) => Ok(exec),
         Some(ContainerStateStatusEnum::PAUSED) => Err(EngineError::ExecPaused(container).into()),
         _ => Err(EngineError::NotRunning(container).into()),
     }
@@ -93,13 +96,30 @@ pub(super) async fn resize(call: Call, id: &str) -> Result<Response> {
 
 /// `GET /exec/{id}/json`.
 pub(super) async fn inspect(call: Call, id: &str) -> Result<Response> {
-    let exec = call.engine.inspect_exec(id).await?;
+    let exec = told(&call.engine.inspect_exec(id).await?);
     Ok(body::json(StatusCode::OK, &exec))
+}
+
+/// Clients look for the exit code of an exec that runs, and find that there is none yet.
+fn told(exec: &ExecInspectResponse) -> serde_json::Value {
+    let mut exec = json!(exec);
+    if let Some(members) = exec.as_object_mut() {
+        members.entry("ExitCode").or_insert(serde_json::Value::Null);
+    }
+    exec
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_exec_that_runs_has_an_exit_code_that_is_null() {
+        let mut exec = ExecInspectResponse::default();
+        assert_eq!(told(&exec).get("ExitCode"), Some(&serde_json::Value::Null));
+        exec.exit_code = Some(3);
+        assert_eq!(told(&exec).get("ExitCode"), Some(&json!(3)));
+    }
 
     #[test]
     fn a_console_size_is_rows_then_columns() {

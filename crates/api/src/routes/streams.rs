@@ -56,12 +56,13 @@ pub(super) async fn attach(mut call: Call, id: &str) -> Result<Response> {
         logs: query.flag("logs"),
         detach_keys: query.text("detachKeys").map(str::to_owned),
     };
+    let takeover = Takeover::from(&mut call.request);
+    takeover.check(options.stdin)?;
     let attached = call.engine.attach_container(id, options).await?;
     let tty = attached.tty;
-    let takeover = Takeover::from(&mut call.request);
-    takeover.answer(call.version, tty, move |connection| {
+    Ok(takeover.answer(call.version, tty, move |connection| {
         hijack::carry(attached, connection)
-    })
+    }))
 }
 
 /// `GET /containers/{id}/attach/ws`. Before API 1.42 it attached to every stream.

@@ -36,8 +36,8 @@ const FLAGS: &[(&str, &str)] = &[
     ),
     (
         "network create",
-        "attachable aux-address config-from config-only d/driver gateway ingress internal ip- \
-         range ipam-driver ipam-opt ipv4 ipv6 label o/opt scope subnet",
+        "attachable aux-address config-from config-only d/driver gateway ingress internal \
+         ip-range ipam-driver ipam-opt ipv4 ipv6 label o/opt scope subnet",
     ),
     ("network disconnect", "f/force"),
     ("network inspect", "f/format v/verbose"),
@@ -55,15 +55,15 @@ const FLAGS: &[(&str, &str)] = &[
     ("rmi", "f/force no-prune platform"),
     (
         "run",
-        "add-host annotation a/attach blkio-weight blkio-weight-device cap-add cap-drop cgroup- \
-         parent cgroupns cidfile cpu-count cpu-percent cpu-period cpu-quota cpu-rt-period cpu- \
-         rt-runtime c/cpu-shares cpus cpuset-cpus cpuset-mems d/detach detach-keys device \
+        "add-host annotation a/attach blkio-weight blkio-weight-device cap-add cap-drop \
+         cgroup-parent cgroupns cidfile cpu-count cpu-percent cpu-period cpu-quota cpu-rt-period \
+         cpu-rt-runtime c/cpu-shares cpus cpuset-cpus cpuset-mems d/detach detach-keys device \
          device-cgroup-rule device-read-bps device-read-iops device-write-bps device-write-iops \
          disable-content-trust dns dns-option dns-search domainname entrypoint e/env env-file \
          expose gpus group-add health-cmd health-interval health-retries health-start-interval \
-         health-start-period health-timeout h/hostname init i/interactive io-maxbandwidth io- \
-         maxiops ip ip6 ipc isolation kernel-memory l/label label-file link link-local-ip log- \
-         driver log-opt mac-address m/memory memory-reservation memory-swap memory-swappiness \
+         health-start-period health-timeout h/hostname init i/interactive io-maxbandwidth \
+         io-maxiops ip ip6 ipc isolation kernel-memory l/label label-file link link-local-ip \
+         log-driver log-opt mac-address m/memory memory-reservation memory-swap memory-swappiness \
          mount name network network-alias no-healthcheck oom-kill-disable oom-score-adj pid \
          pids-limit platform privileged p/publish P/publish-all pull q/quiet read-only restart \
          rm runtime security-opt shm-size sig-proxy stop-signal stop-timeout storage-opt sysctl \

@@ -43,11 +43,4 @@ mod tests {
             assert!(script.contains(known), "{shell} does not know {known}");
         }
     }
-
-    #[test]
-    fn a_command_that_is_nobodys_to_call_is_not_offered() {
-        // Fish's script has a line for each command that it offers.
-        let script = script(Shell::Fish).unwrap();
-        assert!(script.contains("-a \"doctor\"") && !script.contains("-a \"vmm\""));
-    }
 }

@@ -66,7 +66,7 @@ fn agreed(warning: &str, force: bool) -> Result<bool> {
 
 /// What the end of a command tells that was not agreed to: nothing, and it is no failure.
 fn reclaimed(bytes: i64) -> String {
-    format!("Total reclaimed space: {}\n", units::size(bytes))
+    format!("Total reclaimed space: {}\n", units::sum(bytes))
 }
 
 /// `container prune`.

@@ -129,7 +129,7 @@ fn tables(usage: &Usage, now: SystemTime) -> Result<String> {
         table(IMAGES, IMAGE_HEADER, images)?,
         table(CONTAINERS, CONTAINER_HEADER, containers)?,
         table(VOLUMES, VOLUME_HEADER, volumes)?,
-        units::size(0),
+        units::sum(0),
         table(BUILD_CACHE, BUILD_CACHE_HEADER, Vec::new())?,
     ))
 }
@@ -211,8 +211,8 @@ fn row(kind: &str, total: usize, active: usize, size: i64, reclaimable: i64) -> 
         "Type": kind,
         "TotalCount": total.to_string(),
         "Active": active.to_string(),
-        "Size": units::size(size),
-        "Reclaimable": format!("{}{share}", units::size(reclaimable)),
+        "Size": units::sum(size),
+        "Reclaimable": format!("{}{share}", units::sum(reclaimable)),
     })
 }
 

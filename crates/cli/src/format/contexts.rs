@@ -66,9 +66,9 @@ mod tests {
             .unwrap();
         assert_eq!(
             text,
-            "NAME      DESCRIPTION      DOCKER ENDPOINT   ERROR\n\
-             far *     a [31mfar one    ssh://me@far      \n\
-             gone                                         context \"gone\": context not found: open /hom…\n"
+            "NAME      DESCRIPTION     DOCKER ENDPOINT   ERROR\n\
+             far *     a [31mfar one   ssh://me@far      \n\
+             gone                                        context \"gone\": context not found: open /hom…\n"
         );
     }
 }

@@ -28,6 +28,11 @@ pub(crate) fn size(bytes: i64) -> String {
     scaled(bytes, 1000.0, &["B", "kB", "MB", "GB", "TB", "PB", "EB"], 3)
 }
 
+/// A size in decimal units with four significant digits, as Docker writes sums: `2.328MB`.
+pub(crate) fn sum(bytes: i64) -> String {
+    scaled(bytes, 1000.0, &["B", "kB", "MB", "GB", "TB", "PB", "EB"], 4)
+}
+
 /// A size in binary units with four significant digits: `1.939GiB`.
 pub(crate) fn binary_size(bytes: i64) -> String {
     scaled(bytes, 1024.0, &["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"], 4)

@@ -31,7 +31,7 @@ pub(crate) fn volume_row(volume: &Volume) -> Value {
         "Mountpoint": volume.mountpoint,
         "Labels": labels(&volume.labels),
         "Links": known(usage.map(|usage| usage.ref_count.to_string())),
-        "Size": known(usage.map(|usage| units::size(usage.size))),
+        "Size": known(usage.map(|usage| units::sum(usage.size))),
         "Availability": "N/A",
         "Group": "N/A",
         "Status": "N/A",

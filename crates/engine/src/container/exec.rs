@@ -140,20 +140,22 @@ impl Engine {
         &self,
         id: &str,
         detach: bool,
-        tty: bool,
         size: Option<TerminalSize>,
     ) -> Result<Option<Attached>> {
         let (inner, id) = (self.inner.clone(), id.to_owned());
-        self.complete(async move { inner.start_exec_by_id(&id, detach, tty, size).await })
+        self.complete(async move { inner.start_exec_by_id(&id, detach, size).await })
             .await
     }
 
-    /// Tells an exec's terminal its size.
+    /// Tells an exec's terminal its size. One without a terminal takes no notice.
     pub async fn resize_exec(&self, id: &str, rows: u16, columns: u16) -> Result<()> {
         let exec = self.inner.execs.find(id)?;
         let guest = exec.state.locked().guest.clone();
         let guest =
             guest.ok_or_else(|| EngineError::Conflict(format!("exec process {id} is not running")))?;
+        if exec.config.tty != Some(true) {
+            return Ok(());
+        }
         let size = WindowSize { rows, columns };
         let request = Request::Resize {
             container: exec.container.id.clone(),
@@ -239,18 +241,16 @@ impl Inner {
         self: &Arc<Self>,
         id: &str,
         detach: bool,
-        tty: bool,
         size: Option<TerminalSize>,
     ) -> Result<Option<Attached>> {
         let exec = self.execs.find(id)?;
-        self.clone().start_exec(exec, detach, tty, size).await
+        self.clone().start_exec(exec, detach, size).await
     }
 
     async fn start_exec(
         self: Arc<Self>,
         exec: Arc<Exec>,
         detach: bool,
-        tty: bool,
         size: Option<TerminalSize>,
     ) -> Result<Option<Attached>> {
         let guest = exec.container.executable()?;
@@ -266,7 +266,7 @@ impl Inner {
             }
             state.started = true;
         }
-        let tty = tty || exec.config.tty.unwrap_or(false);
+        let tty = exec.config.tty.unwrap_or(false);
         let attached = (!detach).then(|| attach(&exec, keys, tty));
         if exec.config.attach_stdin != Some(true) || detach {
             exec.stdin.close();

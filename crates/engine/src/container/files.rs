@@ -18,7 +18,7 @@ use crate::error::{EngineError, Result};
 use crate::machine::{ExpectedStream, Guest, GuestError};
 use crate::names;
 use crate::record::Record;
-use crate::stream::{REST_PATIENCE, drain};
+use crate::stream::{Archive, ArchiveError, REST_PATIENCE, drain};
 use crate::sys::ReadHalf;
 
 /// How long the guest may take to open the stream that it was told to.
@@ -47,7 +47,7 @@ impl Engine {
     /// What lies at a path of a container.
     pub async fn stat_path(&self, id: &str, path: &str) -> Result<PathStat> {
         let container = self.inner.registry.find(id)?;
-        let job = FileJob::Stat { path: absolute(path) };
+        let job = || FileJob::Stat { path: absolute(path) };
         match self.inner.work(&container, job).await?.1 {
             Reply::Path(stat) => Ok(stat),
             _ => Err(unexpected()),
@@ -57,8 +57,10 @@ impl Engine {
     /// A tar of a path of a container.
     pub async fn archive_path(&self, id: &str, path: &str) -> Result<(PathStat, FileStream)> {
         let container = self.inner.registry.find(id)?;
-        let path = absolute(path);
-        let job = |stream| FileJob::Get { path, stream };
+        let job = |stream| FileJob::Get {
+            path: absolute(path),
+            stream,
+        };
         let (reply, stream) = self.inner.read_out(&container, job).await?;
         match reply {
             Reply::Path(stat) => Ok((stat, stream)),
@@ -66,15 +68,15 @@ impl Engine {
         }
     }
 
-    /// Unpacks a tar into a folder of a container. `keep_kinds` refuses to put a directory in the place of anything
-    /// else, or the reverse; `copy_owner` gives everything to the container's user.
+    /// Unpacks a tar, plain or in gzip, into a folder of a container. `keep_kinds` refuses to put a directory in the
+    /// place of anything else, or the reverse; `copy_owner` gives everything to the container's user.
     pub async fn extract_archive(
         &self,
         id: &str,
         path: &str,
         keep_kinds: bool,
         copy_owner: bool,
-        mut archive: impl AsyncRead + Unpin + Send + 'static,
+        archive: impl AsyncRead + Unpin + Send + 'static,
     ) -> Result<()> {
         let (inner, id, path) = (self.inner.clone(), id.to_owned(), absolute(path));
         // A client that hangs up ends its archive; the container is held until the guest has seen that.
@@ -87,6 +89,7 @@ impl Engine {
                     return Err(error);
                 }
             };
+            let mut archive = Archive::open(archive).await.map_err(unreadable)?;
             let user = container.with_record(|record| record.config.user.clone().unwrap_or_default());
             let job = FileJob::Put {
                 path,
@@ -102,13 +105,15 @@ impl Engine {
                     stream = stream.connected(CONNECT_PATIENCE) => stream,
                     _ = refused => None,
                 };
+                let mut sent = Ok(());
                 if let Some((_reader, mut writer)) = stream {
                     let _ = connected.send(());
                     // A guest that refuses the rest says why in its answer.
-                    let _ = tokio::io::copy(&mut archive, &mut writer).await;
+                    sent = archive.copy_to(&mut writer).await;
                     let _ = writer.shutdown().await;
                 }
-                drain(archive).await;
+                archive.drain().await;
+                sent
             });
             let end = sending.abort_handle();
             let taken = async move {
@@ -118,9 +123,14 @@ impl Engine {
             };
             let answer = held.ask(&container, job, taken).await;
             drop(answered);
-            let _ = tokio::time::timeout(REST_PATIENCE, sending).await;
+            let sent = tokio::time::timeout(REST_PATIENCE, sending).await;
             end.abort();
-            answer?;
+            match (answer, sent) {
+                (Ok(_), _) => {}
+                // What the guest makes of a tar without its end is no help.
+                (Err(_), Ok(Ok(Err(broken)))) => return Err(unreadable(broken)),
+                (Err(error), _) => return Err(error),
+            }
             inner.container_event(&container, "extract-to-dir", []);
             Ok(())
         })
@@ -221,26 +231,52 @@ impl Inner {
         })
     }
 
-    async fn work(&self, container: &Arc<Container>, job: FileJob) -> Result<(Held, Reply)> {
-        let held = self.hold(container).await?;
-        let reply = held.ask(container, job, std::future::pending()).await?;
-        Ok((held, reply))
+    async fn work(&self, container: &Arc<Container>, job: impl Fn() -> FileJob) -> Result<(Held, Reply)> {
+        let attempt = || async {
+            let held = self.hold(container).await?;
+            let reply = held.ask(container, job(), std::future::pending()).await?;
+            Ok((held, reply))
+        };
+        once_more(container, attempt).await
     }
 
     /// Has the guest write something into a stream.
     async fn read_out(
         &self,
         container: &Arc<Container>,
-        job: impl FnOnce(Token) -> FileJob,
+        job: impl Fn(Token) -> FileJob,
     ) -> Result<(Reply, FileStream)> {
-        let token = names::new_token()?;
-        let held = self.hold(container).await?;
-        let stream = held.guest.expect_stream(token.clone());
-        let reply = held.ask(container, job(token), std::future::pending()).await?;
+        let attempt = || async {
+            let token = names::new_token()?;
+            let held = self.hold(container).await?;
+            let stream = held.guest.expect_stream(token.clone());
+            let reply = held.ask(container, job(token), std::future::pending()).await?;
+            Ok((held, stream, reply))
+        };
+        let (held, stream, reply) = once_more(container, attempt).await?;
         let (sender, receiver) = mpsc::channel(QUEUE);
         tokio::spawn(forward(stream, sender, held));
         Ok((reply, receiver))
     }
+}
+
+/// Tries again what was asked of a run that ended at that moment: on what is left of it.
+async fn once_more<T, F: Future<Output = Result<T>>>(
+    container: &Container,
+    attempt: impl Fn() -> F,
+) -> Result<T> {
+    let mut progress = container.progress.subscribe();
+    let seen = progress.borrow_and_update().exits;
+    let running = container.guest().is_some();
+    match attempt().await {
+        Err(EngineError::NotRunning(_)) if running => {}
+        done => return done,
+    }
+    // Its end is on its way: the guest knows of it.
+    let _ = progress
+        .wait_for(|progress| progress.exits > seen || progress.removed)
+        .await;
+    attempt().await
 }
 
 impl Held {
@@ -330,6 +366,10 @@ async fn copy(reader: &mut ReadHalf, sender: &mpsc::Sender<std::io::Result<Bytes
             return Ok(());
         }
     }
+}
+
+fn unreadable(error: ArchiveError) -> EngineError {
+    EngineError::BadRequest(error.to_string())
 }
 
 fn unexpected() -> EngineError {

@@ -277,7 +277,7 @@ impl Inner {
             ..ExecConfig::default()
         };
         let exec = self.new_exec(container, config)?;
-        let attached = self.start_exec_by_id(&exec, false, false, None).await?;
+        let attached = self.start_exec_by_id(&exec, false, None).await?;
         let attached =
             attached.ok_or_else(|| EngineError::Internal("the health check has no output".to_owned()))?;
         Ok((exec, attached))

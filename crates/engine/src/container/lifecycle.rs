@@ -153,22 +153,23 @@ impl Engine {
         .await
     }
 
-    /// Tells the container's terminal its size.
+    /// Tells the container's terminal its size. As with Docker, one without a terminal takes no notice.
     pub async fn resize_container(&self, id: &str, rows: u16, columns: u16) -> Result<()> {
         let container = self.inner.registry.find(id)?;
-        let size = WindowSize { rows, columns };
-        let request = Request::Resize {
-            container: container.id.clone(),
-            exec: None,
-            size,
-        };
         let guest = container
             .guest()
             .ok_or_else(|| EngineError::NotRunning(container.id.clone()))?;
-        guest
-            .request(request)
-            .await
-            .map_err(|error| container.request_error(error))?;
+        if container.with_record(|record| record.config.tty == Some(true)) {
+            let request = Request::Resize {
+                container: container.id.clone(),
+                exec: None,
+                size: WindowSize { rows, columns },
+            };
+            guest
+                .request(request)
+                .await
+                .map_err(|error| container.request_error(error))?;
+        }
         self.inner.container_event(
             &container,
             "resize",

@@ -126,13 +126,32 @@ pub(crate) fn resolve(id: &str, body: ContainerCreateBody, image: &ImageConfig) 
         stop_timeout: body.stop_timeout,
         shell: body.shell.or_else(|| image.shell.clone()),
     };
+    let host_config = host(body.host_config.unwrap_or_default());
     Ok(Resolved {
         path,
         args,
+        warnings: unpublished(&config, &host_config).into_iter().collect(),
         config,
-        host_config: host(body.host_config.unwrap_or_default()),
-        warnings: Vec::new(),
+        host_config,
     })
+}
+
+/// What `-P` (`PublishAllPorts`) asks for and is not there yet. Test frameworks always ask, and most need no port: the
+/// container is theirs all the same, and they are told.
+fn unpublished(config: &ContainerConfig, host: &HostConfig) -> Option<String> {
+    const SHOWN: usize = 4;
+    let ports = config
+        .exposed_ports
+        .as_deref()
+        .filter(|_| host.publish_all_ports == Some(true))?;
+    let mut shown = ports.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
+    if let Some(more @ 1..) = ports.len().checked_sub(SHOWN) {
+        shown.push_str(&format!(" and {more} more"));
+    }
+    Some(format!(
+        "sampan does not publish ports yet: {shown} of this container can be reached from containers on its networks, \
+         and not from this computer"
+    ))
 }
 
 fn health_of(check: &store::Healthcheck) -> HealthConfig {
@@ -200,6 +219,33 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
+
+    #[test]
+    fn ports_that_are_all_to_be_published_are_warned_of_where_there_are_any() {
+        let warned = |ports: &[&str], all: bool| {
+            let body = ContainerCreateBody {
+                image: Some("web".to_owned()),
+                cmd: Some(vec!["serve".to_owned()]),
+                exposed_ports: Some(ports.iter().map(|port| (*port).to_owned()).collect()),
+                host_config: Some(HostConfig {
+                    publish_all_ports: Some(all),
+                    ..HostConfig::default()
+                }),
+                ..ContainerCreateBody::default()
+            };
+            resolve("id", body, &ImageConfig::default()).unwrap().warnings
+        };
+        assert_eq!(
+            warned(&["80/tcp"], true),
+            [
+                "sampan does not publish ports yet: 80/tcp of this container can be reached from containers on its \
+              networks, and not from this computer"
+            ]
+        );
+        let many = ["1/tcp", "2/tcp", "3/tcp", "4/tcp", "5/tcp"];
+        assert!(warned(&many, true)[0].contains(": 1/tcp, 2/tcp, 3/tcp, 4/tcp and 1 more of"));
+        assert!(warned(&[], true).is_empty() && warned(&["80/tcp"], false).is_empty());
+    }
 
     fn words(text: &str) -> Option<Vec<String>> {
         Some(text.split_whitespace().map(str::to_owned).collect())

@@ -119,9 +119,6 @@ fn missing(host: &HostConfig) -> Result<()> {
     if host.port_bindings.as_ref().is_some_and(|ports| !ports.is_empty()) {
         return unsupported("publishing ports (-p)");
     }
-    if host.publish_all_ports.unwrap_or(false) {
-        return unsupported("publishing ports (-P)");
-    }
     let own_network = !host
         .network_mode
         .as_deref()
@@ -396,7 +393,7 @@ mod tests {
     }
 
     #[rstest]
-    #[case(HostConfig { publish_all_ports: Some(true), ..host() }, "publishing ports")]
+    #[case(HostConfig { port_bindings: Some([("80/tcp".to_owned(), None)].into()), ..host() }, "publishing ports")]
     #[case(HostConfig { userns_mode: Some("keep".to_owned()), ..host() }, "--userns")]
     fn what_is_missing_names_itself(#[case] host: HostConfig, #[case] named: &str) {
         let text = error(host);

@@ -45,9 +45,14 @@ impl Engine {
             let mut config = merged(record.config.clone(), options.config);
             changes::apply(&mut config, &options.changes)?;
             let image = inner.find_image(&record.image_id, None).await?;
-            let paused = options.pause && record.state.phase == Phase::Running;
+            let mut paused = options.pause && record.state.phase == Phase::Running;
             if paused {
-                inner.freeze(&container, true).await?;
+                match inner.freeze(&container, true).await {
+                    Ok(()) => {}
+                    // One that has just ended stands still by itself.
+                    Err(EngineError::NotRunning(_)) => paused = false,
+                    Err(error) => return Err(error),
+                }
             }
             let made = async {
                 let layer = inner.layer_of(&container).await?;

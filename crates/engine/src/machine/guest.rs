@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use journey::Step;
 use protocol::{
-    Architecture, Diagnosis, Hello, LONGEST_KERNEL_LOG, LayerExtent, MOST_SIZES, Reply, Request, StartedPart, Token,
+    Architecture, Diagnosis, Hello, LONGEST_KERNEL_LOG, LayerExtent, MOST_SIZES, Reply, Request, StartedPart,
+    Token,
 };
 use store::ImageLayer;
 use tokio::sync::{RwLockReadGuard, oneshot, watch};

@@ -12,7 +12,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("an_exec_has_output_and_an_exit_code", |_, engine| async move {
             run(&engine, "web", &["sleep"]).await;
             let id = engine.create_exec("web", config(&["both"])).await.unwrap();
-            let mut attached = engine.start_exec(&id, false, false, None).await.unwrap().unwrap();
+            let mut attached = engine.start_exec(&id, false, None).await.unwrap().unwrap();
             assert_eq!(
                 output(&mut attached).await,
                 (b"out\n".to_vec(), b"err\n".to_vec())
@@ -23,7 +23,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("the_output_of_an_exec_is_not_logged", |_, engine| async move {
             let container = run(&engine, "web", &["sleep"]).await;
             let id = engine.create_exec("web", config(&["both"])).await.unwrap();
-            let mut attached = engine.start_exec(&id, false, false, None).await.unwrap().unwrap();
+            let mut attached = engine.start_exec(&id, false, None).await.unwrap().unwrap();
             output(&mut attached).await;
             engine.stop_container(&container, None, None).await.unwrap();
             let options = engine::LogsOptions {
@@ -40,7 +40,7 @@ pub(crate) fn trials() -> Vec<Trial> {
             |_, engine| async move {
                 run(&engine, "web", &["sleep"]).await;
                 let id = engine.create_exec("web", config(&["missing"])).await.unwrap();
-                let mut attached = engine.start_exec(&id, false, false, None).await.unwrap().unwrap();
+                let mut attached = engine.start_exec(&id, false, None).await.unwrap().unwrap();
                 let text = "OCI runtime exec failed: exec failed: unable to start container process: exec: \"missing\": \
                         executable file not found in $PATH\r\n";
                 assert_eq!(String::from_utf8(output(&mut attached).await.0).unwrap(), text);
@@ -50,7 +50,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("an_unknown_user_is_a_bad_request", |_, engine| async move {
             run(&engine, "web", &["sleep"]).await;
             let id = engine.create_exec("web", config(&["nobody"])).await.unwrap();
-            let error = engine.start_exec(&id, false, false, None).await.unwrap_err();
+            let error = engine.start_exec(&id, false, None).await.unwrap_err();
             assert_eq!(error.status(), Kind::BadRequest);
             assert!(error.to_string().contains("unable to find user"), "{error}");
         }),
@@ -70,13 +70,9 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("an_exec_runs_once", |_, engine| async move {
             run(&engine, "web", &["sleep"]).await;
             let id = engine.create_exec("web", config(&["echo"])).await.unwrap();
-            assert!(engine.start_exec(&id, true, false, None).await.unwrap().is_none());
+            assert!(engine.start_exec(&id, true, None).await.unwrap().is_none());
             assert_eq!(
-                engine
-                    .start_exec(&id, true, false, None)
-                    .await
-                    .unwrap_err()
-                    .status(),
+                engine.start_exec(&id, true, None).await.unwrap_err().status(),
                 Kind::Conflict
             );
             assert_eq!(
@@ -88,8 +84,19 @@ pub(crate) fn trials() -> Vec<Trial> {
             "an_exec_reads_the_clients_input_to_its_end",
             |_, engine| async move {
                 run(&engine, "web", &["sleep"]).await;
-                let text = interactive(&engine, false).await;
+                let text = interactive(&engine).await;
                 assert_eq!(text, "typed");
+            },
+        ),
+        trial(
+            "a_size_for_a_terminal_that_is_not_there_changes_nothing",
+            |home, engine| async move {
+                run(&engine, "web", &["sleep"]).await;
+                engine.resize_container("web", 24, 80).await.unwrap();
+                let id = engine.create_exec("web", config(&["sleep"])).await.unwrap();
+                engine.start_exec(&id, true, None).await.unwrap();
+                engine.resize_exec(&id, 24, 80).await.unwrap();
+                assert!(!home.notes().contains("resize"));
             },
         ),
         trial(
@@ -106,7 +113,7 @@ pub(crate) fn trials() -> Vec<Trial> {
                     rows: 10,
                     columns: 20,
                 });
-                let mut attached = engine.start_exec(&id, false, true, size).await.unwrap().unwrap();
+                let mut attached = engine.start_exec(&id, false, size).await.unwrap().unwrap();
                 assert_eq!(attached.output.recv().await.unwrap().bytes, "ready\n");
                 engine.resize_exec(&id, 30, 40).await.unwrap();
                 assert!(home.notes().contains("resize 30x40"));
@@ -126,13 +133,13 @@ fn config(command: &[&str]) -> ExecConfig {
     }
 }
 
-async fn interactive(engine: &Engine, tty: bool) -> String {
+async fn interactive(engine: &Engine) -> String {
     let config = ExecConfig {
         attach_stdin: Some(true),
         ..config(&["cat"])
     };
     let id = engine.create_exec("web", config).await.unwrap();
-    let mut attached = engine.start_exec(&id, false, tty, None).await.unwrap().unwrap();
+    let mut attached = engine.start_exec(&id, false, None).await.unwrap().unwrap();
     let mut input = attached.input.take().unwrap();
     input.write(Bytes::from_static(b"typed")).await.unwrap();
     input.close();

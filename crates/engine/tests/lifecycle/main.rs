@@ -16,6 +16,8 @@ mod execs;
 #[cfg(unix)]
 mod faults;
 #[cfg(unix)]
+mod files;
+#[cfg(unix)]
 mod harness;
 #[cfg(unix)]
 mod images;
@@ -43,6 +45,7 @@ fn main() {
                 containers::trials(),
                 streams::trials(),
                 execs::trials(),
+                files::trials(),
                 images::trials(),
                 faults::trials(),
                 volumes::trials(),

@@ -32,8 +32,8 @@ const INDEX: &str = "README.txt";
 pub(super) async fn run(client: &Client, path: &Path, force: bool) -> Result<()> {
     if !client.host().own {
         return Err(Failure::new(
-            "an archive is made of this user's own service, not of another engine: leave out --host, SAMPAN_HOST and \
-             DOCKER_HOST",
+            "an archive is made of this user's own service, not of another engine: `-c default` means \
+             the own one",
         ));
     }
     refuse_existing(path, force)?;

@@ -6,8 +6,8 @@ use serde_json::Value;
 
 use super::docker;
 use crate::client::{Client, Target};
-use crate::settings::Host;
-use crate::sys;
+use crate::contexts::DEFAULT;
+use crate::host::Host;
 
 /// The client's own version.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -30,7 +30,7 @@ pub(super) async fn findings(client: &Client, answers: bool) -> Vec<Finding> {
         }
     }
     if client.host().own {
-        findings.push(docker::finding(&sys::address(&client.host().path)));
+        findings.push(docker::finding(&client.host().transport.address()));
     }
     findings
 }
@@ -40,11 +40,16 @@ fn text<'a>(value: &'a Value, member: &str) -> Option<&'a str> {
 }
 
 fn engine(host: &Host, asked_by: Option<&str>) -> Finding {
-    let address = sys::address(&host.path);
+    let address = host.transport.address();
     if host.own {
         return Finding::ok("engine", format!("this user's own service at {address}"));
     }
     let (who, undo) = match asked_by {
+        _ if host.context != DEFAULT => (
+            format!("the context {} is chosen", host.context),
+            "`sampan context use default`, or leave out --context, SAMPAN_CONTEXT and DOCKER_CONTEXT,"
+                .to_owned(),
+        ),
         Some(variable) => (format!("{variable} says so"), format!("`unset {variable}`")),
         None => ("--host says so".to_owned(), "leave out --host".to_owned()),
     };
@@ -113,6 +118,7 @@ mod tests {
     use engine::Severity;
 
     use super::*;
+    use crate::transport::Transport;
 
     #[test]
     fn two_versions_are_a_warning_that_says_how_to_have_one() {
@@ -130,8 +136,8 @@ mod tests {
     #[test]
     fn another_engine_is_told_with_who_chose_it() {
         let host = |own| Host {
-            path: "/run/x.sock".into(),
             own,
+            ..Host::of(Transport::Local("/run/x.sock".into()))
         };
         assert_eq!(engine(&host(true), Some("DOCKER_HOST")).severity, Severity::Ok);
         let other = engine(&host(false), Some("DOCKER_HOST"));
