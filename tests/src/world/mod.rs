@@ -227,6 +227,7 @@ impl World {
 
 impl Drop for World {
     fn drop(&mut self) {
-        let _ = self.sampan(["service", "stop"]);
+        // Whatever engine the scenario has chosen.
+        let _ = self.sampan(["-c", "default", "service", "stop"]);
     }
 }
