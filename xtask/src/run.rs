@@ -3,18 +3,24 @@
 use std::io::{BufRead, BufReader, IsTerminal, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::LazyLock;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 
-/// Says what happens next.
+/// When the first step began.
+static BEGUN: LazyLock<Instant> = LazyLock::new(Instant::now);
+
+/// Says what happens next, and how many minutes and seconds after the first step.
 pub fn step(text: &str) {
+    let seconds = BEGUN.elapsed().as_secs();
+    let since = format!("{:02}:{:02}", seconds / 60, seconds % 60);
     let mut out = std::io::stderr().lock();
     // A closed terminal must not stop a build.
     let _ = if out.is_terminal() {
-        writeln!(out, "\x1b[1;34m==>\x1b[0m \x1b[1m{text}\x1b[0m")
+        writeln!(out, "\x1b[1;34m==>\x1b[0m {since} \x1b[1m{text}\x1b[0m")
     } else {
-        writeln!(out, "==> {text}")
+        writeln!(out, "==> {since} {text}")
     };
 }
 

@@ -152,10 +152,11 @@ impl Engine {
     }
 
     /// Takes a name off an image, and removes it with its last name. Refused while a container uses it: by a
-    /// running one always, by a stopped one unless forced.
+    /// running one always, by a stopped one unless forced. With `platforms`, only their images lose the name.
     pub async fn remove_image(
         &self,
         name: &str,
+        platforms: &[Platform],
         force: bool,
         noprune: bool,
     ) -> Result<Vec<ImageDeleteResponseItem>> {
@@ -166,7 +167,8 @@ impl Engine {
             names: force,
             users: force,
         };
-        self.complete(async move { inner.remove_image(&name, force).await })
+        let platforms = platforms.to_vec();
+        self.complete(async move { inner.remove_image(&name, &platforms, force).await })
             .await
     }
 
@@ -193,13 +195,14 @@ impl Engine {
         .await
     }
 
-    /// Takes in the images of an archive. Dropping the future cancels it; whole images stay.
+    /// Takes in the images of an archive, those of `platforms` if any are given. Dropping the future cancels it; whole images stay.
     pub async fn load_images(
         &self,
         archive: impl AsyncRead + Unpin + Send,
+        platforms: &[Platform],
         progress: mpsc::Sender<PullEvent>,
     ) -> Result<Vec<Loaded>> {
-        let loaded = self.inner.store.load(archive, progress).await?;
+        let loaded = self.inner.store.load(archive, platforms, progress).await?;
         for image in &loaded {
             let name = match image {
                 Loaded::Reference(name) => name.clone(),
@@ -210,9 +213,14 @@ impl Engine {
         Ok(loaded)
     }
 
-    /// Writes images as one archive.
-    pub async fn save_images(&self, names: &[String], out: impl AsyncWrite + Unpin + Send) -> Result<()> {
-        self.inner.store.save(names, out).await?;
+    /// Writes images as one archive, those of `platforms` if any are given.
+    pub async fn save_images(
+        &self,
+        names: &[String],
+        platforms: &[Platform],
+        out: impl AsyncWrite + Unpin + Send,
+    ) -> Result<()> {
+        self.inner.store.save(names, platforms, out).await?;
         for name in names {
             self.inner.image_event("save", name, name);
         }
@@ -245,7 +253,7 @@ impl Engine {
                     names: true,
                     users: false,
                 };
-                if wanted && let Ok(removed) = inner.remove_image(&image.id.to_string(), force).await {
+                if wanted && let Ok(removed) = inner.remove_image(&image.id.to_string(), &[], force).await {
                     deleted.extend(removed);
                 }
             }
@@ -322,16 +330,17 @@ impl Inner {
     async fn remove_image(
         self: &Arc<Self>,
         name: &str,
+        platforms: &[Platform],
         force: Force,
     ) -> Result<Vec<ImageDeleteResponseItem>> {
         let _removing = self.image_users.write().await;
-        let image = self.find_image(name, None).await?;
+        let image = self.find_image(name, platforms.first()).await?;
         let id = image.id.to_string();
         let by_id = id.strip_prefix("sha256:").is_some_and(|digits| {
             let bare = name.strip_prefix("sha256:").unwrap_or(name);
             !bare.is_empty() && digits.starts_with(bare)
         });
-        let going = self.going_with(name, image, by_id).await?;
+        let going = self.going_with(name, image, platforms, by_id).await?;
         let mut users = self.users_of_images();
         for image in &going {
             let id = image.id.to_string();
@@ -350,9 +359,9 @@ impl Inner {
                 guest.unmap_layers(&diff_ids).await;
             }
         }
-        let (owned, inner) = (name.to_owned(), self.clone());
+        let (owned, platforms, inner) = (name.to_owned(), platforms.to_vec(), self.clone());
         let removals = self
-            .blocking(move |inner| Ok(inner.store.remove(&owned, force.names)?))
+            .blocking(move |inner| Ok(inner.store.remove(&owned, &platforms, force.names)?))
             .await?;
         Ok(removals
             .into_iter()
@@ -379,7 +388,13 @@ impl Inner {
 
     /// The images that go when this name is taken away: a name can be that of one image for each platform,
     /// and an image with another name stays.
-    async fn going_with(self: &Arc<Self>, name: &str, found: Image, by_id: bool) -> Result<Vec<Image>> {
+    async fn going_with(
+        self: &Arc<Self>,
+        name: &str,
+        found: Image,
+        platforms: &[Platform],
+        by_id: bool,
+    ) -> Result<Vec<Image>> {
         let tag = name
             .parse::<Reference>()
             .map(|reference| reference.familiar())
@@ -394,6 +409,7 @@ impl Inner {
         Ok(images
             .into_iter()
             .filter(|image| image.repo_tags == [tag.as_str()])
+            .filter(|image| platforms.is_empty() || platforms.contains(&image.platform))
             .collect())
     }
 

@@ -27,7 +27,6 @@ use journey::Step;
 use protocol::Architecture;
 use tokio::sync::mpsc;
 
-pub(crate) use boot::DATA_DISK;
 pub(crate) use control::{GuestError, Watched};
 pub(crate) use guest::{Examined, Guest, ProcessKey};
 pub(crate) use sizes::{Counted, ToCount};
@@ -37,6 +36,9 @@ use crate::acceleration::Accelerations;
 use crate::error::{EngineError, Result};
 use crate::lock::LockExt;
 use crate::types::{MachineReport, MachineState};
+
+/// The file in a machine's folder that is its data disk.
+const DATA_DISK: &str = "data.img";
 
 /// What a machine is made of.
 #[derive(Clone, Debug)]
@@ -57,7 +59,7 @@ pub(crate) struct MachineSettings {
 impl MachineSettings {
     /// The file that is the guest's data disk.
     pub(crate) fn data_disk(&self) -> PathBuf {
-        self.directory.join("data.img")
+        self.directory.join(DATA_DISK)
     }
 }
 

@@ -128,7 +128,7 @@ pub(crate) fn check_driver(name: Option<&str>, options: Option<&HashMap<String, 
     }
     match options.and_then(|options| options.keys().next()) {
         Some(option) => Err(EngineError::Unsupported(format!(
-            "options of the local volume driver (--opt {option}); `--tmpfs` mounts memory"
+            "options of the local volume driver (--opt {option}; `--tmpfs` mounts memory)"
         ))),
         None => Ok(()),
     }

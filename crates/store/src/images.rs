@@ -86,8 +86,17 @@ pub(crate) fn has_names(
     }))
 }
 
-pub(crate) fn remove(store: &Inner, name_or_id: &str, force: bool) -> Result<Vec<Removal>, StoreError> {
+pub(crate) fn remove(
+    store: &Inner,
+    name_or_id: &str,
+    platforms: &[Platform],
+    force: bool,
+) -> Result<Vec<Removal>, StoreError> {
     let snapshot = store.database.snapshot()?;
+    let wanted = |id: &Digest| {
+        let platform = snapshot.record(id).map(|record| &record.platform);
+        platforms.is_empty() || platform.is_some_and(|platform| platforms.contains(platform))
+    };
     let (untagged, candidates): (Vec<Name>, BTreeSet<Digest>) = match lookup(&snapshot, name_or_id)? {
         Found::Id(id) => {
             let names: Vec<Name> = snapshot
@@ -100,13 +109,17 @@ pub(crate) fn remove(store: &Inner, name_or_id: &str, force: bool) -> Result<Vec
             if repositories.len() > 1 && !force {
                 return Err(StoreError::ReferencedByMany(id.short().to_owned()));
             }
-            (names, [id].into())
+            (names, Some(id).filter(&wanted).into_iter().collect())
         }
-        Found::Names(names) => {
+        Found::Names(mut names) => {
+            names.retain(|name| wanted(&name.image));
             let images = names.iter().map(|name| name.image.clone()).collect();
             (names, images)
         }
     };
+    if let (true, Some(platform)) = (candidates.is_empty(), platforms.first()) {
+        return Err(wrong_platform(name_or_id, platform));
+    }
     let mut gone_names = untagged;
     let mut gone_images = Vec::new();
     for id in candidates {
@@ -137,7 +150,12 @@ pub(crate) fn remove(store: &Inner, name_or_id: &str, force: bool) -> Result<Vec
     let mut removals = Vec::new();
     for name in &gone_names {
         let shown = familiar(&name.name);
-        if told.insert(shown.clone()) {
+        // It may still be that of another platform's image.
+        let stays = snapshot
+            .names
+            .iter()
+            .any(|other| other.name == name.name && !gone_names.contains(other));
+        if !stays && told.insert(shown.clone()) {
             removals.push(Removal::Untagged(shown));
         }
     }

@@ -22,6 +22,7 @@ use crate::event::{Loaded, PullEvent};
 use crate::image::ConfigFile;
 use crate::layer::{Source, decompressor};
 use crate::manifest::{Descriptor, Document, Index, Manifest};
+use crate::platform::Platform;
 use crate::pull::{kept_layer, make_layer};
 use crate::reference::Reference;
 use crate::store::{Inner, blocking};
@@ -41,14 +42,17 @@ const REF_NAME: &str = "org.opencontainers.image.ref.name";
 pub(crate) async fn load(
     store: &Arc<Inner>,
     archive: impl AsyncRead + Unpin + Send,
+    platforms: &[Platform],
     progress: &mpsc::Sender<PullEvent>,
 ) -> Result<Vec<Loaded>, StoreError> {
     let scratch = spool(store, archive).await?;
     let (store, progress) = (Arc::clone(store), progress.clone());
+    let platforms = platforms.to_vec();
     blocking(move || {
         Load {
             archive: Archive::open(&store, scratch)?,
             store: &store,
+            platforms,
             progress,
         }
         .run()
@@ -103,6 +107,8 @@ struct DockerItem {
 struct Load<'a> {
     store: &'a Arc<Inner>,
     archive: Archive,
+    /// Those whose images are wanted; none means all.
+    platforms: Vec<Platform>,
     progress: mpsc::Sender<PullEvent>,
 }
 
@@ -114,6 +120,18 @@ struct LayerPart {
 
 impl Load<'_> {
     fn run(&self) -> Result<Vec<Loaded>, StoreError> {
+        let loaded = self.all()?;
+        if loaded.is_empty() && !self.platforms.is_empty() {
+            let platforms: Vec<String> = self.platforms.iter().map(Platform::to_string).collect();
+            return Err(StoreError::Archive(format!(
+                "it has no image for {}; leave out --platform to load what it has",
+                platforms.join(", ")
+            )));
+        }
+        Ok(loaded)
+    }
+
+    fn all(&self) -> Result<Vec<Loaded>, StoreError> {
         if self.archive.has("manifest.json") {
             let items: Vec<DockerItem> = self.json("manifest.json")?;
             return items
@@ -219,6 +237,9 @@ impl Load<'_> {
         } else {
             config.platform()
         };
+        if !self.platforms.is_empty() && !self.platforms.contains(&platform) {
+            return Ok(Vec::new());
+        }
         let lease = self.store.lease(diff_ids.iter().cloned());
         let layers = layers
             .iter()

@@ -29,10 +29,11 @@ const CHUNKS: usize = 4;
 pub(crate) async fn save(
     store: &Arc<Inner>,
     names: &[String],
+    platforms: &[Platform],
     mut out: impl AsyncWrite + Unpin + Send,
 ) -> Result<(), StoreError> {
     // All names are looked up before the first byte: an unknown one leaves no half archive.
-    let images = selected(store, names)?;
+    let images = selected(store, names, platforms)?;
     let lease = store.lease(
         images
             .iter()
@@ -87,11 +88,18 @@ struct Selected {
     tags: BTreeSet<Reference>,
 }
 
-fn selected(store: &Inner, names: &[String]) -> Result<Vec<Selected>, StoreError> {
+fn selected(store: &Inner, names: &[String], platforms: &[Platform]) -> Result<Vec<Selected>, StoreError> {
     let snapshot = store.database.snapshot()?;
     let mut selected: Vec<Selected> = Vec::new();
-    for name in names {
-        let image = images::find(store, name, None)?;
+    let wanted: Vec<Option<&Platform>> = match platforms {
+        [] => vec![None],
+        platforms => platforms.iter().map(Some).collect(),
+    };
+    let each = names
+        .iter()
+        .flat_map(|name| wanted.iter().map(move |platform| (name, *platform)));
+    for (name, platform) in each {
+        let image = images::find(store, name, platform)?;
         let record = snapshot
             .record(&image.id)
             .ok_or_else(|| StoreError::NoSuchImage(name.clone()))?;

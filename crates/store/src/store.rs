@@ -157,18 +157,25 @@ impl Store {
 
     /// Takes a name off an image, or removes the image with its last name; layers that no image needs are deleted
     /// at once. With an ID, `force` removes an image that has several names. Whether a container uses the image
-    /// is the caller's to know.
-    pub fn remove(&self, name_or_id: &str, force: bool) -> Result<Vec<Removal>, StoreError> {
-        images::remove(&self.inner, name_or_id, force)
+    /// is the caller's to know. With `platforms`, the name stays with its images of others.
+    pub fn remove(
+        &self,
+        name_or_id: &str,
+        platforms: &[Platform],
+        force: bool,
+    ) -> Result<Vec<Removal>, StoreError> {
+        images::remove(&self.inner, name_or_id, platforms, force)
     }
 
-    /// Takes in a docker-archive or oci-archive, plain or compressed with gzip or zstd.
+    /// Takes in a docker-archive or oci-archive, plain or compressed with gzip or zstd; with `platforms`, its images
+    /// of those alone.
     pub async fn load(
         &self,
         archive: impl AsyncRead + Unpin + Send,
+        platforms: &[Platform],
         progress: mpsc::Sender<PullEvent>,
     ) -> Result<Vec<Loaded>, StoreError> {
-        load::load(&self.inner, archive, &progress).await
+        load::load(&self.inner, archive, platforms, &progress).await
     }
 
     /// Makes an image of a layer's tar, on top of another image or alone, and returns its ID.
@@ -180,13 +187,15 @@ impl Store {
         compose::compose(&self.inner, layer, composition).await
     }
 
-    /// Writes images as one tar archive that is an OCI layout and a docker-archive at once.
+    /// Writes images as one tar archive that is an OCI layout and a docker-archive at once: of each name the image
+    /// of each of `platforms`, or of the default one.
     pub async fn save(
         &self,
         names: &[String],
+        platforms: &[Platform],
         out: impl AsyncWrite + Unpin + Send,
     ) -> Result<(), StoreError> {
-        save::save(&self.inner, names, out).await
+        save::save(&self.inner, names, platforms, out).await
     }
 
     /// The IDs of all images.

@@ -174,7 +174,7 @@ async fn images_of_two_platforms_live_under_one_name_and_share_layers() {
     assert_eq!(names(&fixture.folder.path().join("layers")).len(), 6);
 
     // Removing one by its ID leaves what the other needs.
-    let removed = store.remove(amd64.id.as_str(), false).unwrap();
+    let removed = store.remove(amd64.id.as_str(), &[], false).unwrap();
     assert!(
         removed.contains(&Removal::Deleted(amd64.id.to_string())),
         "{removed:?}"
@@ -182,7 +182,7 @@ async fn images_of_two_platforms_live_under_one_name_and_share_layers() {
     assert_eq!(names(&fixture.folder.path().join("layers")).len(), 4);
     assert!(arm64.layers[0].path.exists());
     assert_eq!(store.find(&name, None).unwrap().id, arm64.id);
-    store.remove(&name, false).unwrap();
+    store.remove(&name, &[], false).unwrap();
     assert!(store.list().unwrap().is_empty());
     assert!(fixture.leftovers().is_empty());
 }
@@ -216,10 +216,10 @@ async fn images_are_found_by_name_digest_id_and_prefix_and_stay_after_reopening(
         store.find("absent", None).unwrap_err().to_string(),
         "No such image: absent:latest"
     );
-    let error = store.remove(id.as_str(), false).unwrap_err().to_string();
+    let error = store.remove(id.as_str(), &[], false).unwrap_err().to_string();
     assert!(error.contains("must be forced"), "{error}");
     assert_eq!(
-        store.remove("other:2", false).unwrap(),
+        store.remove("other:2", &[], false).unwrap(),
         [Removal::Untagged("other:2".to_owned())]
     );
     assert_eq!(store.list().unwrap().len(), 1);
@@ -595,12 +595,15 @@ async fn what_is_saved_is_loaded_again_as_the_same_image() {
     let pulled = fixture.pull(&store).await.unwrap().image;
     let name = fixture.reference().familiar();
     let mut saved = Vec::new();
-    store.save(std::slice::from_ref(&name), &mut saved).await.unwrap();
-    store.remove(&name, false).unwrap();
+    store
+        .save(std::slice::from_ref(&name), &[], &mut saved)
+        .await
+        .unwrap();
+    store.remove(&name, &[], false).unwrap();
     assert!(fixture.leftovers().is_empty());
     for archive in [saved.clone(), test_registry::gzip(&saved)] {
         let (sender, _events) = mpsc::channel(100);
-        let loaded = store.load(archive.as_slice(), sender).await.unwrap();
+        let loaded = store.load(archive.as_slice(), &[], sender).await.unwrap();
         assert_eq!(loaded[0].to_string(), format!("Loaded image: {name}"));
         let again = store.find(&name, None).unwrap();
         assert_eq!(
@@ -609,15 +612,64 @@ async fn what_is_saved_is_loaded_again_as_the_same_image() {
         );
         let mut resaved = Vec::new();
         store
-            .save(std::slice::from_ref(&name), &mut resaved)
+            .save(std::slice::from_ref(&name), &[], &mut resaved)
             .await
             .unwrap();
         assert!(resaved == saved);
     }
     assert!(matches!(
-        store.save(&["absent".to_owned()], &mut Vec::new()).await,
+        store.save(&["absent".to_owned()], &[], &mut Vec::new()).await,
         Err(StoreError::NoSuchImage(_))
     ));
+}
+
+#[tokio::test]
+async fn archives_and_removals_can_be_of_some_platforms_of_a_name() {
+    let fixture = Fixture::new().await;
+    fixture
+        .registry
+        .put("team/app", "1", &[image("amd64"), image("arm64")]);
+    let store = fixture.store();
+    let amd64 = fixture.pull(&store).await.unwrap().image.id;
+    let (pulled, _) = fixture.pull_as(&store, "linux/arm64", None).await;
+    let arm64 = pulled.unwrap().image.id;
+    let name = fixture.reference().familiar();
+    let names = std::slice::from_ref(&name);
+    let both = [platform("linux/amd64"), platform("linux/arm64")];
+    let [of_amd64, of_arm64] = both.clone().map(|platform| [platform]);
+    let other = [platform("linux/s390x")];
+    let images = || -> Vec<_> { store.list().unwrap().into_iter().map(|image| image.id).collect() };
+    let mut saved = Vec::new();
+    store.save(names, &both, &mut saved).await.unwrap();
+    assert!(matches!(
+        store.save(names, &other, &mut Vec::new()).await,
+        Err(StoreError::WrongPlatform { .. })
+    ));
+    assert!(matches!(
+        store.remove(&name, &other, false),
+        Err(StoreError::WrongPlatform { .. })
+    ));
+    // The name stays with the other one.
+    let removed = store.remove(&name, &of_amd64, false).unwrap();
+    assert!(
+        removed.contains(&Removal::Deleted(amd64.to_string()))
+            && !removed.contains(&Removal::Untagged(name.clone())),
+        "{removed:?}"
+    );
+    assert_eq!(images(), std::slice::from_ref(&arm64));
+    let removed = store.remove(&name, &of_arm64, false).unwrap();
+    assert!(removed.contains(&Removal::Untagged(name.clone())), "{removed:?}");
+    let load = async |platforms| {
+        let (sender, _events) = mpsc::channel(100);
+        store.load(saved.as_slice(), platforms, sender).await
+    };
+    let error = load(&other).await.unwrap_err().to_string();
+    assert!(error.contains("no image for linux/s390x"), "{error}");
+    assert!(fixture.leftovers().is_empty(), "{:?}", fixture.leftovers());
+    load(&of_arm64).await.unwrap();
+    assert_eq!(images(), std::slice::from_ref(&arm64));
+    load(&[]).await.unwrap();
+    assert_eq!(images().len(), 2);
 }
 
 #[tokio::test]
@@ -628,11 +680,14 @@ async fn archives_of_either_kind_load_and_broken_ones_leave_nothing() {
     fixture.pull(&store).await.unwrap();
     let name = fixture.reference().familiar();
     let mut saved = Vec::new();
-    store.save(std::slice::from_ref(&name), &mut saved).await.unwrap();
-    store.remove(&name, false).unwrap();
+    store
+        .save(std::slice::from_ref(&name), &[], &mut saved)
+        .await
+        .unwrap();
+    store.remove(&name, &[], false).unwrap();
     let load = async |archive: Vec<u8>| {
         let (sender, _events) = mpsc::channel(100);
-        store.load(archive.as_slice(), sender).await
+        store.load(archive.as_slice(), &[], sender).await
     };
     // Without manifest.json it is an oci-archive only.
     let without = |gone: &str, cut: usize| {
@@ -657,7 +712,7 @@ async fn archives_of_either_kind_load_and_broken_ones_leave_nothing() {
         load(without("manifest.json", 0)).await.unwrap()[0].to_string(),
         format!("Loaded image: {name}")
     );
-    store.remove(&name, false).unwrap();
+    store.remove(&name, &[], false).unwrap();
     // A bare tag is no name, and an image that has two of them is one image.
     let tagged = |index: &mut serde_json::Value| {
         let mut entry = index["manifests"][0].clone();
@@ -673,7 +728,7 @@ async fn archives_of_either_kind_load_and_broken_ones_leave_nothing() {
         .unwrap();
     assert!(matches!(loaded.as_slice(), [store::Loaded::Id(_)]), "{loaded:?}");
     store
-        .remove(&loaded[0].to_string()["Loaded image ID: ".len()..], false)
+        .remove(&loaded[0].to_string()["Loaded image ID: ".len()..], &[], false)
         .unwrap();
     for broken in [
         without("manifest.json", 1000),

@@ -11,16 +11,30 @@ use crate::error::{ApiError, Result};
 
 /// The parameter `platform`, such as `linux/arm64`.
 pub(super) fn platform(call: &Call) -> Result<Option<Platform>> {
-    let Some(text) = call.query.text("platform") else {
-        return Ok(None);
-    };
-    // API 1.49 also allows the OCI platform object here.
-    let parsed = if text.starts_with('{') {
-        serde_json::from_str(text).map_err(|error| error.to_string())
+    call.query.text("platform").map(parsed_platform).transpose()
+}
+
+/// The parameters of this name, each a platform.
+pub(super) fn platforms(call: &Call, name: &str) -> Result<Vec<Platform>> {
+    let texts = call.query.all(name);
+    texts
+        .iter()
+        .filter(|text| !text.is_empty())
+        .map(|text| parsed_platform(text))
+        .collect()
+}
+
+/// `linux/arm64`, or since API 1.48 the OCI platform object.
+fn parsed_platform(text: &str) -> Result<Platform> {
+    let bad = |error: &dyn std::fmt::Display| ApiError::bad_request(error.to_string());
+    let text = if text.starts_with('{') {
+        let object: Platform = serde_json::from_str(text).map_err(|error| bad(&error))?;
+        object.to_string()
     } else {
-        text.parse::<Platform>().map_err(|error| error.to_string())
+        text.to_owned()
     };
-    parsed.map(Some).map_err(ApiError::bad_request)
+    // In normal form, whichever of them it was.
+    text.parse::<Platform>().map_err(|error| bad(&error))
 }
 
 /// `GET /containers/json`.

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::io::{ReaderStream, StreamReader};
 
-use super::containers::platform;
+use super::containers::{platform, platforms};
 use super::{Call, registries};
 use crate::body::{self, Response};
 use crate::error::{ApiError, Result};
@@ -53,13 +53,12 @@ pub(super) async fn tag(call: Call, name: &str) -> Result<Response> {
     Ok(body::empty(StatusCode::CREATED))
 }
 
-/// `DELETE /images/{name}`.
+/// `DELETE /images/{name}`; `platforms` is of API 1.50.
 pub(super) async fn remove(call: Call, name: &str) -> Result<Response> {
     let (force, noprune) = (call.query.flag("force"), call.query.flag("noprune"));
-    Ok(body::json(
-        StatusCode::OK,
-        &call.engine.remove_image(name, force, noprune).await?,
-    ))
+    let platforms = platforms(&call, "platforms")?;
+    let removed = call.engine.remove_image(name, &platforms, force, noprune);
+    Ok(body::json(StatusCode::OK, &removed.await?))
 }
 
 /// `POST /images/prune`.
@@ -205,12 +204,13 @@ fn is_repository(name: &str) -> bool {
 /// `POST /images/load`. The archive is read as it comes.
 pub(super) async fn load(call: Call) -> Result<Response> {
     let quiet = call.query.flag("quiet");
+    let platforms = platforms(&call, "platform")?;
     let engine = call.engine;
     let archive = BodyDataStream::new(call.request.into_body()).map_err(io::Error::other);
     let (sender, events) = mpsc::channel(limits::QUEUE);
     let work = async move {
         let mut archive = StreamReader::new(archive);
-        let loaded = engine.load_images(&mut archive, sender).await;
+        let loaded = engine.load_images(&mut archive, &platforms, sender).await;
         engine::drain(archive).await;
         Ok(loaded?
             .iter()
@@ -295,9 +295,10 @@ pub(super) async fn save(call: Call, names: Vec<String>) -> Result<Response> {
     if names.is_empty() {
         return Err(ApiError::bad_request("no image to save was named"));
     }
+    let platforms = platforms(&call, "platform")?;
     let engine = call.engine;
     let (writer, reader) = tokio::io::duplex(limits::STREAM_READ);
-    let saving = tokio::spawn(async move { engine.save_images(&names, writer).await });
+    let saving = tokio::spawn(async move { engine.save_images(&names, &platforms, writer).await });
     let mut chunks = ReaderStream::with_capacity(reader, limits::STREAM_READ);
     let first = chunks.next().await.transpose();
     let ended = |joined: Result<engine::Result<()>, tokio::task::JoinError>| match joined {

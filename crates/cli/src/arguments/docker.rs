@@ -117,21 +117,6 @@ const LEFT_OUT: &[(&str, &str, &str)] = &[
     ("run", "use-api-socket", "an experiment of Docker's"),
     ("images", "tree", "an experiment of Docker's"),
     (
-        "load",
-        "platform",
-        "archives and removals take every platform of a name",
-    ),
-    (
-        "save",
-        "platform",
-        "archives and removals take every platform of a name",
-    ),
-    (
-        "rmi",
-        "platform",
-        "archives and removals take every platform of a name",
-    ),
-    (
         "network connect",
         "link-local-ip",
         "the networks have no link-local addresses",

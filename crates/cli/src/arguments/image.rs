@@ -72,6 +72,9 @@ pub(crate) struct RmiArguments {
     /// Do not delete untagged parents
     #[arg(long)]
     pub(crate) no_prune: bool,
+    /// Remove only the given platforms, as in linux/amd64,linux/arm64
+    #[arg(long, value_name = "PLATFORM", value_delimiter = ',')]
+    pub(crate) platform: Vec<String>,
     #[arg(required = true, value_name = "IMAGE")]
     pub(crate) images: Vec<String>,
 }
@@ -92,6 +95,9 @@ pub(crate) struct LoadArguments {
     /// Suppress the load output
     #[arg(short, long)]
     pub(crate) quiet: bool,
+    /// Load only the given platforms, as in linux/amd64,linux/arm64
+    #[arg(long, value_name = "PLATFORM", value_delimiter = ',')]
+    pub(crate) platform: Vec<String>,
 }
 
 #[derive(Debug, Args)]
@@ -99,6 +105,9 @@ pub(crate) struct SaveArguments {
     /// Write to a file, instead of STDOUT
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
+    /// Save only the given platforms, as in linux/amd64,linux/arm64
+    #[arg(long, value_name = "PLATFORM", value_delimiter = ',')]
+    pub(crate) platform: Vec<String>,
     #[arg(required = true, value_name = "IMAGE")]
     pub(crate) images: Vec<String>,
 }

@@ -118,6 +118,13 @@ fn platform_object(text: &str) -> String {
     }
 }
 
+/// The request, for these platforms alone if there are any.
+fn for_platforms(target: Target, name: &'static str, platforms: &[String]) -> Target {
+    platforms.iter().fold(target, |target, platform| {
+        target.with(name, platform_object(platform))
+    })
+}
+
 /// `sampan rmi`.
 pub(crate) async fn remove(client: &Client, arguments: RmiArguments) -> Result<()> {
     let mut several = Several::default();
@@ -125,6 +132,7 @@ pub(crate) async fn remove(client: &Client, arguments: RmiArguments) -> Result<(
         let target = Target::new(&["images", image])
             .with_flag("force", arguments.force)
             .with_flag("noprune", arguments.no_prune);
+        let target = for_platforms(target, "platforms", &arguments.platform);
         match client.delete(&target).await {
             Ok(body) => {
                 let items: Vec<ImageDeleteResponseItem> = serde_json::from_slice(&body)
@@ -161,6 +169,7 @@ pub(crate) async fn tag(client: &Client, arguments: TagArguments) -> Result<()> 
 pub(crate) async fn load(client: &Client, arguments: LoadArguments) -> Result<()> {
     let target = Target::new(&["images", "load"])
         .with_flag("quiet", arguments.quiet || !std::io::stdout().is_terminal());
+    let target = for_platforms(target, "platform", &arguments.platform);
     let body = match &arguments.input {
         Some(path) => {
             let file = tokio::fs::File::open(path)
@@ -193,6 +202,7 @@ pub(crate) async fn save(client: &Client, arguments: SaveArguments) -> Result<()
     for image in &arguments.images {
         target = target.with("names", image);
     }
+    let target = for_platforms(target, "platform", &arguments.platform);
     let body = client.get_stream(&target).await?;
     files::write_out(body, arguments.output.as_deref(), "failed to save image").await
 }

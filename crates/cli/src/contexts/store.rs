@@ -34,7 +34,7 @@ impl Store {
     }
 
     #[cfg(test)]
-    pub(super) fn at(root: &Path) -> Self {
+    pub(crate) fn at(root: &Path) -> Self {
         Self {
             root: root.to_owned(),
         }

@@ -6,7 +6,7 @@ use protocol::StartPart;
 
 use super::journal::Place;
 use super::server::Server;
-use super::words::{Lesson, Purpose, Words, purpose, short, short_path, time};
+use super::words::{Lesson, Purpose, Words, named, purpose, short, short_path, time};
 use crate::format::units;
 
 pub(super) struct English;
@@ -374,13 +374,6 @@ fn built(part: StartPart) -> &'static str {
              capabilities, put on the seccomp filter, and became the program."
         }
         StartPart::Other => "A part of a newer guest's work, which this client does not know.",
-    }
-}
-
-fn named(network: &str) -> &str {
-    match network {
-        "" | "default" => "bridge",
-        other => other,
     }
 }
 

@@ -6,7 +6,7 @@ use protocol::StartPart;
 
 use super::journal::Place;
 use super::server::Server;
-use super::words::{Lesson, Purpose, Words, purpose, short, short_path, time};
+use super::words::{Lesson, Purpose, Words, named, purpose, short, short_path, time};
 use crate::format::units;
 
 pub(super) struct Korean;
@@ -369,12 +369,5 @@ fn built(part: StartPart) -> &'static str {
              내려놓고 seccomp 필터를 건 다음 프로그램이 되었습니다."
         }
         StartPart::Other => "더 새로운 게스트의 작업이라서 이 클라이언트는 알지 못합니다.",
-    }
-}
-
-fn named(network: &str) -> &str {
-    match network {
-        "" | "default" => "bridge",
-        other => other,
     }
 }

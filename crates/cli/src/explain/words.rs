@@ -35,6 +35,14 @@ pub(crate) trait Words: Sync {
     fn why(&self, server: &Server) -> Vec<String>;
 }
 
+/// The network under the name that it is listed by.
+pub(super) fn named(network: &str) -> &str {
+    match network {
+        "" | "default" => "bridge",
+        other => other,
+    }
+}
+
 /// A time in three digits, as in `1.23 ms`.
 pub(super) fn time(nanoseconds: u64) -> String {
     #[allow(clippy::cast_precision_loss, reason = "three digits of it are shown")]

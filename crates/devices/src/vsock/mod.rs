@@ -13,6 +13,7 @@ mod receive;
 mod switch;
 mod table;
 mod transmit;
+mod vigil;
 
 use std::io;
 use std::path::Path;

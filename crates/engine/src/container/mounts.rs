@@ -125,7 +125,7 @@ fn bind(text: &str) -> Result<Wanted> {
     };
     if source.is_some_and(|source| source.starts_with(['/', '~', '.'])) {
         return Err(EngineError::Unsupported(
-            "bind mounts of the laptop's folders (-v); a named volume is there (-v NAME:/path)".to_owned(),
+            "bind mounts of the laptop's folders (a named volume, -v NAME:/path, is there)".to_owned(),
         ));
     }
     let mut wanted = Wanted {

@@ -9,7 +9,7 @@ use protocol::Architecture;
 use super::{count, severity, size};
 use crate::config::EngineConfig;
 use crate::engine::Inner;
-use crate::machine::{DATA_DISK, Examined, Machine};
+use crate::machine::{Examined, Machine};
 use crate::sys;
 use crate::types::{Finding, MachineReport};
 
@@ -62,7 +62,7 @@ pub(super) async fn findings(inner: &Inner, machine: &Machine) -> Vec<Finding> {
     let architecture = machine.architecture();
     let report = machine.report().await;
     let mut findings = vec![state(&report)];
-    let path = machine.settings.directory.join(DATA_DISK);
+    let path = machine.settings.data_disk();
     findings.push(data_disk(
         architecture,
         &path,
@@ -267,7 +267,7 @@ mod tests {
     #[test]
     fn a_data_disk_that_is_missing_is_an_error_where_something_was_on_it() {
         let folder = TempDir::new().unwrap();
-        let path = folder.path().join(DATA_DISK);
+        let path = folder.path().join("data.img");
         let fresh = data_disk(ARM, &path, look_at(&path), Lying::default());
         assert_eq!(fresh.severity, Severity::Ok);
         let lost = disk(&path, 2);
@@ -278,7 +278,7 @@ mod tests {
     #[test]
     fn a_data_disk_without_a_file_system_is_an_error() {
         let folder = TempDir::new().unwrap();
-        let path = folder.path().join(DATA_DISK);
+        let path = folder.path().join("data.img");
         std::fs::write(&path, [0; 512]).unwrap();
         assert_eq!(disk(&path, 0).severity, Severity::Error);
         std::fs::remove_file(&path).unwrap();

@@ -19,8 +19,6 @@ use crate::acceleration::Accelerations;
 use crate::sys::{self, Listener};
 use crate::{names, time};
 
-/// The data disk in the machine's folder.
-pub(crate) const DATA_DISK: &str = "data.img";
 /// How long a guest may take from the start of its process to its agent's first word. Emulation on a loaded
 /// machine is slow; a guest that crashes is told at once.
 const BOOT_PATIENCE: Duration = Duration::from_secs(120);

@@ -108,6 +108,11 @@ pub(super) fn endpoint(name: &str, settings: &EndpointSettings) -> Result<Endpoi
         },
     };
     let ipam = settings.ipam_config.clone().unwrap_or_default();
+    if ipam.link_local_ips.is_some_and(|addresses| !addresses.is_empty()) {
+        return Err(EngineError::Unsupported(
+            "link-local addresses (LinkLocalIPs)".to_owned(),
+        ));
+    }
     let (v4, v6) = (
         address(given(&ipam.ipv4_address), false)?,
         address(given(&ipam.ipv6_address), true)?,
@@ -198,6 +203,19 @@ mod tests {
         assert_eq!(on(Some("default")), ["bridge"]);
         assert_eq!(on(Some("web")), ["web"]);
         assert_eq!(on(Some("container:abc")), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_link_local_address_is_refused_and_not_dropped() {
+        let settings = EndpointSettings {
+            ipam_config: Some(EndpointIpamConfig {
+                link_local_ips: Some(vec!["169.254.8.8".to_owned()]),
+                ..EndpointIpamConfig::default()
+            }),
+            ..EndpointSettings::default()
+        };
+        let error = resolve(&body(Some("web"), &[("web", settings)])).unwrap_err();
+        assert!(matches!(error, EngineError::Unsupported(_)), "{error}");
     }
 
     #[test]

@@ -170,7 +170,10 @@ pub(crate) async fn load_image(engine: &Engine) {
     let archive = archive.into_inner().unwrap();
     let (progress, mut events) = tokio::sync::mpsc::channel(16);
     tokio::spawn(async move { while events.recv().await.is_some() {} });
-    engine.load_images(archive.as_slice(), progress).await.unwrap();
+    engine
+        .load_images(archive.as_slice(), &[], progress)
+        .await
+        .unwrap();
 }
 
 fn append(archive: &mut tar::Builder<Vec<u8>>, path: &str, content: &[u8]) {

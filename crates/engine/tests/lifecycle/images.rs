@@ -9,7 +9,10 @@ pub(crate) fn trials() -> Vec<Trial> {
     vec![
         trial("an_image_in_use_is_not_removed", |_, engine| async move {
             run(&engine, "web", &["sleep"]).await;
-            let error = engine.remove_image("alpine", false, false).await.unwrap_err();
+            let error = engine
+                .remove_image("alpine", &[], false, false)
+                .await
+                .unwrap_err();
             assert_eq!(error.status(), Kind::Conflict);
             assert!(
                 error.to_string().starts_with(
@@ -19,7 +22,7 @@ pub(crate) fn trials() -> Vec<Trial> {
             );
             let id = inspect(&engine, "web").await.image.unwrap();
             let error = engine
-                .remove_image(&id, true, false)
+                .remove_image(&id, &[], true, false)
                 .await
                 .unwrap_err()
                 .to_string();
@@ -34,7 +37,7 @@ pub(crate) fn trials() -> Vec<Trial> {
                 run(&engine, "web", &["echo"]).await;
                 exit_code(&engine, "web").await;
                 engine.remove_container("web", false, false).await.unwrap();
-                let removed = engine.remove_image("alpine", false, false).await.unwrap();
+                let removed = engine.remove_image("alpine", &[], false, false).await.unwrap();
                 assert!(removed.iter().any(|item| item.deleted.is_some()), "{removed:?}");
                 // The command is on its way; an inspection comes after it.
                 engine.machine_inspect(None).await.unwrap();

@@ -1,73 +1,42 @@
 //! Where an unmodified `docker` would go: `DOCKER_HOST`, else the context of `DOCKER_CONTEXT` or `currentContext` in
-//! `config.json`, whose endpoint lies in `contexts/meta/*/meta.json` (docker/cli `cli/context/store`), else its own
-//! socket.
-
-use std::fs::File;
-use std::io::Read;
-use std::path::{Path, PathBuf};
+//! `config.json`, else its own socket.
 
 use engine::Finding;
-use serde_json::Value;
 
-/// The longest of docker's files that is read, in bytes.
-const LONGEST: u64 = 4 << 20;
-/// Contexts that are looked at.
-const MOST_CONTEXTS: usize = 256;
+use crate::contexts::{ContextError, DEFAULT, Store};
+use crate::credentials;
 
 /// Where docker goes.
 #[derive(Debug, PartialEq, Eq)]
 enum Goes {
     /// To an address, for this reason.
     To(String, String),
-    /// To a context whose endpoint is not found.
-    Lost(String),
+    /// To a context that cannot be had, with why.
+    Lost(String, String),
     Default,
 }
 
 pub(super) fn finding(own: &str) -> Finding {
     let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-    let folder = variable("DOCKER_CONFIG")
-        .map(PathBuf::from)
-        .or_else(|| std::env::home_dir().map(|home| home.join(".docker")));
-    told(own, &goes(variable, folder.as_deref()))
+    told(own, &goes(variable, credentials::context_of_docker, Store::open))
 }
 
-fn goes(variable: impl Fn(&str) -> Option<String>, folder: Option<&Path>) -> Goes {
+fn goes(
+    variable: impl Fn(&str) -> Option<String>,
+    chosen: impl FnOnce() -> Option<String>,
+    store: impl FnOnce() -> Result<Store, ContextError>,
+) -> Goes {
     if let Some(host) = variable("DOCKER_HOST") {
         return Goes::To(host, "DOCKER_HOST".to_owned());
     }
-    let chosen = variable("DOCKER_CONTEXT").or_else(|| {
-        let config = read(&folder?.join("config.json"))?;
-        Some(config.get("currentContext")?.as_str()?.to_owned())
-    });
-    match chosen.filter(|name| !name.is_empty() && name != "default") {
-        None => Goes::Default,
-        Some(name) => match folder.and_then(|folder| endpoint(folder, &name)) {
-            Some(address) => Goes::To(address, format!("its context {name}")),
-            None => Goes::Lost(name),
-        },
+    let context = variable("DOCKER_CONTEXT").or_else(chosen);
+    let Some(name) = context.filter(|name| !name.is_empty() && name != DEFAULT) else {
+        return Goes::Default;
+    };
+    match store().and_then(|store| store.get(&name)?.endpoint()) {
+        Ok(endpoint) => Goes::To(endpoint.host, format!("its context {name}")),
+        Err(error) => Goes::Lost(name, error.to_string()),
     }
-}
-
-fn endpoint(folder: &Path, name: &str) -> Option<String> {
-    let folders = std::fs::read_dir(folder.join("contexts/meta")).ok()?;
-    let mut contexts = folders
-        .flatten()
-        .take(MOST_CONTEXTS)
-        .filter_map(|entry| read(&entry.path().join("meta.json")));
-    let context = contexts.find(|context| context.get("Name").and_then(Value::as_str) == Some(name))?;
-    let host = context.pointer("/Endpoints/docker/Host")?.as_str()?;
-    Some(host.to_owned())
-}
-
-fn read(path: &Path) -> Option<Value> {
-    let mut bytes = Vec::new();
-    File::open(path)
-        .ok()?
-        .take(LONGEST)
-        .read_to_end(&mut bytes)
-        .ok()?;
-    serde_json::from_slice(&bytes).ok()
 }
 
 /// A docker that goes elsewhere may be meant to: that is no fault.
@@ -86,9 +55,11 @@ fn told(own: &str, goes: &Goes) -> Finding {
             SUBJECT,
             format!("the docker command speaks to Docker's own socket; {way}"),
         ),
-        Goes::Lost(context) => Finding::warning(
+        Goes::Lost(context, reason) => Finding::warning(
             SUBJECT,
-            format!("the docker command's context {context} is not there, so it does nothing"),
+            format!(
+                "the docker command does nothing, because its context {context} cannot be had ({reason})"
+            ),
             format!("`docker context use default`; or {way}"),
         ),
     }
@@ -99,18 +70,21 @@ mod tests {
     use engine::Severity;
 
     use super::*;
+    use crate::contexts::{Endpoint, Metadata};
 
     const OWN: &str = "unix:///home/sampan.sock";
 
-    fn folder(current: &str) -> tempfile::TempDir {
-        let folder = tempfile::tempdir().unwrap();
-        let config = serde_json::json!({ "auths": {}, "currentContext": current });
-        std::fs::write(folder.path().join("config.json"), config.to_string()).unwrap();
-        let meta = folder.path().join("contexts/meta/00ff");
-        std::fs::create_dir_all(&meta).unwrap();
-        let context = serde_json::json!({ "Name": "boat", "Endpoints": { "docker": { "Host": OWN } } });
-        std::fs::write(meta.join("meta.json"), context.to_string()).unwrap();
-        folder
+    /// A store with the context `boat`, which is ours.
+    fn store(folder: &tempfile::TempDir) -> Store {
+        let store = Store::at(folder.path());
+        let endpoint = Endpoint {
+            host: OWN.to_owned(),
+            ..Endpoint::default()
+        };
+        store
+            .put(&Metadata::new("boat", "", &endpoint).unwrap(), None)
+            .unwrap();
+        store
     }
 
     fn with<'a>(variables: &'a [(&str, &str)]) -> impl Fn(&str) -> Option<String> + 'a {
@@ -122,24 +96,27 @@ mod tests {
 
     #[test]
     fn the_variable_wins_over_a_context_and_a_context_over_the_default() {
-        let boat = folder("boat");
+        let folder = tempfile::tempdir().unwrap();
+        let store = || Ok(store(&folder));
+        let boat = || Some("boat".to_owned());
         let host = [("DOCKER_HOST", "unix:///d.sock"), ("DOCKER_CONTEXT", "boat")];
         let expected = Goes::To("unix:///d.sock".to_owned(), "DOCKER_HOST".to_owned());
-        assert_eq!(goes(with(&host), Some(boat.path())), expected);
+        assert_eq!(goes(with(&host), boat, store), expected);
         let expected = Goes::To(OWN.to_owned(), "its context boat".to_owned());
-        assert_eq!(goes(with(&[]), Some(boat.path())), expected);
+        assert_eq!(goes(with(&[]), boat, store), expected);
         let other = [("DOCKER_CONTEXT", "default")];
-        assert_eq!(goes(with(&other), Some(boat.path())), Goes::Default);
-        assert_eq!(goes(with(&[]), None), Goes::Default);
+        assert_eq!(goes(with(&other), boat, store), Goes::Default);
+        assert_eq!(goes(with(&[]), || None, store), Goes::Default);
     }
 
     #[test]
     fn a_context_that_is_not_there_is_a_warning() {
-        let ship = folder("ship");
-        let lost = goes(with(&[]), Some(ship.path()));
-        assert_eq!(lost, Goes::Lost("ship".to_owned()));
+        let folder = tempfile::tempdir().unwrap();
+        let lost = goes(with(&[]), || Some("ship".to_owned()), || Ok(store(&folder)));
+        assert!(matches!(&lost, Goes::Lost(name, _) if name == "ship"), "{lost:?}");
         let finding = told(OWN, &lost);
         assert_eq!(finding.severity, Severity::Warning);
+        assert!(finding.finding.contains("context not found"), "{finding:?}");
         assert!(finding.advice.contains("docker context use default"));
     }
 
