@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 use clap::ValueEnum;
 
 use crate::architecture::Architecture;
+use crate::setup::debian::Release;
 use crate::setup::{machine, unpacked};
 use crate::{images, paths, publish, run, share};
 
@@ -85,7 +86,7 @@ fn program(arch: Architecture, acceleration: Acceleration, filters: &[String]) -
     Ok(command)
 }
 
-/// Debian's `docker` command and `docker compose` for this computer, unpacked.
+/// Debian's `docker` command, of version 28 at least, and `docker compose` for this computer, unpacked.
 ///
 /// # Errors
 /// When they cannot be had.
@@ -94,6 +95,7 @@ pub fn docker() -> Result<PathBuf> {
     let without = ["libc6", "docker-buildx", "iptables", "containerd", "runc"];
     unpacked::unpack(
         "docker-client",
+        Release::Forky,
         &["docker-cli", "docker-compose"],
         &without,
         Architecture::of_host()?,
@@ -107,7 +109,13 @@ pub fn docker() -> Result<PathBuf> {
 fn python_sdk() -> Result<PathBuf> {
     machine::install(&["python3"])?;
     let arch = Architecture::of_host()?;
-    let folder = unpacked::unpack("python-sdk", &["python3-docker"], &["python3"], arch)?;
+    let folder = unpacked::unpack(
+        "python-sdk",
+        Release::Trixie,
+        &["python3-docker"],
+        &["python3"],
+        arch,
+    )?;
     Ok(folder.join("usr/lib/python3/dist-packages"))
 }
 

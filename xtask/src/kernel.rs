@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::architecture::Architecture;
 use crate::fingerprint::Fingerprint;
-use crate::setup::debian::Debian;
+use crate::setup::debian::{Debian, Release};
 use crate::setup::machine;
 use crate::{paths, publish, run};
 
@@ -194,7 +194,7 @@ impl Source {
         if let Some(found) = Self::find(&sources)? {
             return Ok(found);
         }
-        let debian = Debian::open()?;
+        let debian = Debian::open(Release::Trixie)?;
         let version = debian
             .version(PACKAGE, "")?
             .with_context(|| format!("Debian no longer has the package {PACKAGE}"))?;

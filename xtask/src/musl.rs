@@ -12,7 +12,7 @@ use anyhow::{Context, Result};
 
 use crate::architecture::Architecture;
 use crate::fingerprint::Fingerprint;
-use crate::setup::debian::Debian;
+use crate::setup::debian::{Debian, Release};
 use crate::setup::machine;
 use crate::setup::rust_src::{self, Toolchain};
 use crate::{paths, publish, run};
@@ -127,7 +127,7 @@ fn libraries(arch: Architecture) -> Result<PathBuf> {
         let unpacked = draft.with_extension("unpacked");
         publish::remove(&unpacked)?;
         let packages = ["musl-dev".to_owned(), format!("libgcc-{GCC}-dev")];
-        Debian::open()?.download(
+        Debian::open(Release::Trixie)?.download(
             &packages.map(|name| format!("{name}:{}", arch.docker())),
             &unpacked,
         )?;

@@ -9,6 +9,7 @@ use std::process::Command;
 use anyhow::Result;
 
 use crate::architecture::Architecture;
+use crate::setup::debian::Release;
 use crate::setup::unpacked;
 
 /// What only other machines, user interfaces and installations need.
@@ -32,7 +33,7 @@ pub fn unpacked(arch: Architecture) -> Result<PathBuf> {
         Architecture::Amd64 => "qemu-system-x86",
         Architecture::Arm64 => "qemu-system-arm",
     };
-    unpacked::unpack("qemu", &["base-files", package], WITHOUT, arch)
+    unpacked::unpack("qemu", Release::Trixie, &["base-files", package], WITHOUT, arch)
 }
 
 /// The same as a command: a program with its own libraries, where they were unpacked (ld.so(8)).

@@ -12,6 +12,7 @@ use super::samples::Samples;
 use super::{Bench, guest, ours};
 use crate::architecture::Architecture;
 use crate::emulator::{Cpu, Emulator, SUCCESS};
+use crate::setup::debian::Release;
 use crate::setup::unpacked;
 use crate::{images, paths, publish, run};
 
@@ -57,7 +58,7 @@ pub(super) struct Docker {
 /// # Errors
 /// When a package cannot be had.
 pub(super) fn packages(arch: Architecture) -> Result<PathBuf> {
-    unpacked::unpack("docker", PACKAGES, WITHOUT, arch)
+    unpacked::unpack("docker", Release::Trixie, PACKAGES, WITHOUT, arch)
 }
 
 /// Boots the guest and measures.

@@ -17,7 +17,7 @@ use anyhow::{Context, Result};
 use crate::architecture::Architecture;
 use crate::fingerprint::Fingerprint;
 use crate::registry::Registry;
-use crate::setup::debian::Debian;
+use crate::setup::debian::{Debian, Release};
 use crate::setup::rust_src::Toolchain;
 use crate::{paths, publish, run};
 use definition::Definition;
@@ -81,7 +81,7 @@ pub fn build(name: &str) -> Result<Image> {
         .join("images")
         .join(format!("{name}-{}", fingerprint.finish()));
     publish::once(&layout, |draft| {
-        let debian = Debian::open()?;
+        let debian = Debian::open(Release::Trixie)?;
         let mut variants = Vec::new();
         for arch in Architecture::ALL {
             run::step(&format!("building the image {name} for {}", arch.docker()));

@@ -16,8 +16,40 @@ use anyhow::{Context, Result, bail};
 use crate::architecture::Architecture;
 use crate::{paths, publish, run};
 
-/// The release that everything comes from.
-const RELEASE: &str = "trixie";
+/// A release.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Release {
+    /// What nearly everything comes from.
+    Trixie,
+    /// The one after it, which is still on the move, for what is too old in it.
+    Forky,
+}
+
+impl Release {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Trixie => "trixie",
+            Self::Forky => "forky",
+        }
+    }
+
+    /// As a source of apt names them.
+    const fn suites(self) -> &'static str {
+        match self {
+            Self::Trixie => "trixie trixie-backports",
+            Self::Forky => "forky",
+        }
+    }
+
+    /// In the cache, the folder of lists and packages.
+    const fn folder(self) -> &'static str {
+        match self {
+            Self::Trixie => "apt",
+            Self::Forky => "apt-forky",
+        }
+    }
+}
+
 const KEYRINGS: &[&str] = &[
     "/usr/share/keyrings/debian-archive-keyring.gpg",
     "/etc/apt/trusted.gpg.d/debian-archive-trixie-stable.asc",
@@ -48,22 +80,24 @@ impl Package {
     }
 }
 
-/// apt over the release.
+/// apt over a release.
 pub struct Debian {
+    release: Release,
     configuration: PathBuf,
     /// The package lists that were read, by architecture.
     known: RefCell<BTreeMap<&'static str, Rc<Packages>>>,
 }
 
 impl Debian {
-    /// Opens the release, reading the package lists from the mirror on the first use.
+    /// Opens a release, reading the package lists from the mirror on the first use.
     ///
     /// # Errors
     /// When the machine's sources name no Debian mirror, or it cannot be reached.
-    pub fn open() -> Result<Self> {
-        let folder = paths::cache().join("apt");
+    pub fn open(release: Release) -> Result<Self> {
+        let folder = paths::cache().join(release.folder());
         let configuration = folder.join("apt.conf");
         let debian = Self {
+            release,
             configuration,
             known: RefCell::default(),
         };
@@ -78,7 +112,7 @@ impl Debian {
             fs::create_dir_all(folder.join(part))
                 .with_context(|| format!("cannot create {}", lists.display()))?;
         }
-        fs::write(folder.join("debian.sources"), sources()?)?;
+        fs::write(folder.join("debian.sources"), sources(release)?)?;
         fs::write(&debian.configuration, &text)?;
         debian.update()?;
         fs::write(&ready, &text)?;
@@ -92,8 +126,16 @@ impl Debian {
     }
 
     fn update(&self) -> Result<()> {
-        run::step(&format!("reading the package lists of Debian {RELEASE}"));
-        run::run(self.command("apt-get").args(["-q", "update"]))
+        run::step(&format!(
+            "reading the package lists of Debian {}",
+            self.release.name()
+        ));
+        self.known.borrow_mut().clear();
+        // Without the option, lists that cannot be had are a warning.
+        run::run(
+            self.command("apt-get")
+                .args(["-q", "-o", "APT::Update::Error-Mode=any", "update"]),
+        )
     }
 
     /// The newest version of `package` that begins with `prefix`, if there is one.
@@ -140,7 +182,7 @@ impl Debian {
         let get = |name: &String| {
             let package = all
                 .get(name)
-                .with_context(|| format!("Debian {RELEASE} has no package {name}"))?;
+                .with_context(|| format!("Debian {} has no package {name}", self.release.name()))?;
             Ok::<_, anyhow::Error>((name.clone(), package.clone()))
         };
         // What is wanted is in before any dependency is looked at, so that it is preferred among alternatives.
@@ -291,7 +333,7 @@ Acquire::Retries "3";
     )
 }
 
-fn sources() -> Result<String> {
+fn sources(release: Release) -> Result<String> {
     let own = run::output(Command::new("apt-get").args([
         "indextargets",
         "--format",
@@ -307,8 +349,8 @@ fn sources() -> Result<String> {
         .map(|path| format!("Signed-By: {path}\n"))
         .unwrap_or_default();
     Ok(format!(
-        "Types: deb\nURIs: {mirror}\nSuites: {RELEASE} {RELEASE}-backports\nComponents: main\n\
-         Architectures: amd64 arm64\n{signed}"
+        "Types: deb\nURIs: {mirror}\nSuites: {}\nComponents: main\nArchitectures: amd64 arm64\n{signed}",
+        release.suites()
     ))
 }
 

@@ -8,7 +8,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use super::debian::Debian;
+use super::debian::{Debian, Release};
 use crate::{paths, publish, run};
 
 /// The toolchain that cargo uses in this checkout.
@@ -83,7 +83,7 @@ fn from_debian(version: &str) -> Result<Option<PathBuf>> {
     let folder = paths::cache().join("rust-src").join(version);
     let library = |folder: &Path| folder.join(format!("usr/src/rustc-{version}/library"));
     if !folder.exists() {
-        let debian = Debian::open()?;
+        let debian = Debian::open(Release::Trixie)?;
         let Some(package) = debian.version("rust-src", &format!("{version}+"))? else {
             return Ok(None);
         };

@@ -6,18 +6,36 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use super::debian::{Debian, Package};
+use super::debian::{Debian, Package, Release};
 use crate::architecture::Architecture;
 use crate::fingerprint::Fingerprint;
 use crate::{paths, publish, run};
 
-/// Returns a folder with `packages` and all that they depend on but `without`.
+/// Returns a folder with `packages` of a release and all that they depend on but `without`.
 ///
 /// # Errors
 /// When a package cannot be had or unpacked.
-pub fn unpack(name: &str, packages: &[&str], without: &[&str], arch: Architecture) -> Result<PathBuf> {
+pub fn unpack(
+    name: &str,
+    release: Release,
+    packages: &[&str],
+    without: &[&str],
+    arch: Architecture,
+) -> Result<PathBuf> {
+    let debian = Debian::open(release)?;
+    let unpack = || of(&debian, name, packages, without, arch);
+    // A release on the move may have other versions by now, which the failed download has brought to the lists.
+    unpack().or_else(|_| unpack())
+}
+
+fn of(
+    debian: &Debian,
+    name: &str,
+    packages: &[&str],
+    without: &[&str],
+    arch: Architecture,
+) -> Result<PathBuf> {
     let owned = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
-    let debian = Debian::open()?;
     let closure = debian.closure(&owned(packages), &owned(without), arch)?;
     let wanted: Vec<_> = closure.values().map(Package::specification).collect();
     let mut fingerprint = Fingerprint::new("debian 1");

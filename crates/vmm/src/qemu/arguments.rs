@@ -2,6 +2,7 @@
 
 use protocol::Architecture;
 
+use super::tsc;
 use crate::command_line;
 use crate::control::MachineConfig;
 
@@ -48,8 +49,14 @@ impl Kind {
     }
 }
 
-/// All arguments. `qmp` is the descriptor of QEMU's end of the QMP socket. The machine waits for `cont`.
-pub(super) fn arguments(config: &MachineConfig, devices: &[Device], qmp: i32) -> Vec<String> {
+/// All arguments. `qmp` is the descriptor of QEMU's end of the QMP socket, `counter` the rate of the guest's time-stamp
+/// counter in kHz where it is known. The machine waits for `cont`.
+pub(super) fn arguments(
+    config: &MachineConfig,
+    devices: &[Device],
+    qmp: i32,
+    counter: Option<u64>,
+) -> Vec<String> {
     let memory = config.memory_mib;
     let (machine, processor, console) = match config.architecture {
         Architecture::Amd64 => (
@@ -91,7 +98,10 @@ pub(super) fn arguments(config: &MachineConfig, devices: &[Device], qmp: i32) ->
         "-initrd",
         &config.initramfs.to_string_lossy(),
     ]);
-    add(&["-append", &command_line::for_machine(config, console, &[])]);
+    // Translated code speculates as QEMU's does, whatever the guest's kernel does against it.
+    let mut words = vec!["mitigations=off".to_owned()];
+    words.extend(counter.map(tsc::words).unwrap_or_default());
+    add(&["-append", &command_line::for_machine(config, console, &words)]);
     add(&[
         "-chardev",
         &format!("socket,id=qmp,fd={qmp}"),
@@ -161,7 +171,7 @@ mod tests {
                 kind: Kind::Socket,
             },
         ];
-        let line = arguments(&config(Architecture::Arm64), &devices, 9).join(" ");
+        let line = arguments(&config(Architecture::Arm64), &devices, 9, None).join(" ");
         assert!(
             line.contains("-chardev socket,id=device0,fd=7 -device vhost-user-blk,chardev=device0"),
             "{line}"
@@ -174,14 +184,21 @@ mod tests {
 
     #[test]
     fn a_name_cannot_add_options() {
-        let line = arguments(&config(Architecture::Amd64), &[], 9).join(" ");
+        let line = arguments(&config(Architecture::Amd64), &[], 9, None).join(" ");
         assert!(line.starts_with("-name sampan-a,,b "), "{line}");
+    }
+
+    #[test]
+    fn a_guest_is_told_the_rate_of_its_counter_where_it_is_known() {
+        let line = |counter| arguments(&config(Architecture::Amd64), &[], 9, counter).join(" ");
+        assert!(line(Some(2_445_400)).contains("tsc_early_khz=2445400 tsc=reliable"));
+        assert!(!line(None).contains("tsc"));
     }
 
     #[test]
     fn guest_memory_is_one_shared_file_of_its_size() {
         for architecture in [Architecture::Amd64, Architecture::Arm64] {
-            let line = arguments(&config(architecture), &[], 9).join(" ");
+            let line = arguments(&config(architecture), &[], 9, None).join(" ");
             assert!(
                 line.contains("memory-backend-memfd,id=memory,size=512M,share=on"),
                 "{line}"

@@ -9,12 +9,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{Builder, JoinHandle};
 
 use devices::console::ConsoleTail;
+use protocol::Architecture;
 use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use super::arguments::{Device, Kind, POWERED_OFF, arguments};
 use super::qmp::{Shutdown, follow};
 use super::sys::die_with_parent;
+use super::tsc::Watch;
 use crate::acceleration::find_qemu;
 use crate::console::Console;
 use crate::control::{Inspection, StopReason};
@@ -45,6 +47,7 @@ pub(crate) fn start(parts: Parts) -> Result<Box<dyn Machine>, StartError> {
         events,
     } = parts;
     let architecture = config.architecture;
+    let watch = (architecture == Architecture::Amd64).then(Watch::start).flatten();
     let program = find_qemu(architecture).ok_or_else(|| {
         let name = architecture.kernel_name();
         StartError::new(format!(
@@ -68,7 +71,8 @@ pub(crate) fn start(parts: Parts) -> Result<Box<dyn Machine>, StartError> {
         served.push((named.name, device));
     }
     let (qmp, theirs) = UnixStream::pair().map_err(host)?;
-    let arguments = arguments(&config, &front_ends, theirs.as_raw_fd());
+    let counter = watch.and_then(Watch::khz);
+    let arguments = arguments(&config, &front_ends, theirs.as_raw_fd(), counter);
     inherited.push(theirs);
     // This process starts no other, so nobody else inherits them in between.
     for socket in &inherited {

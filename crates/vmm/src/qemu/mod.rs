@@ -13,5 +13,7 @@ mod machine;
 #[cfg(target_os = "linux")]
 mod qmp;
 mod sys;
+#[cfg(target_os = "linux")]
+mod tsc;
 
 pub(crate) use sys::start;
