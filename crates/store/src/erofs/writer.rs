@@ -347,6 +347,12 @@ impl Writer {
         self.flush()?;
         for block in std::mem::take(&mut self.open) {
             self.write_at(block.offset, &block.bytes)?;
+            // erofs-utils read the header of attributes behind an inode that has none: the image goes on behind the
+            // last one.
+            let room = BLOCK_LENGTH.saturating_sub(block.bytes.len());
+            if block.offset.saturating_add(BLOCK) == self.end && room < xattr::HEADER {
+                self.grow(BLOCK)?;
+            }
         }
         let blocks = self.block_number(self.end)?;
         let inodes = u64::from(self.inodes);

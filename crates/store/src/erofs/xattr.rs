@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 /// Bytes of the header before the first attribute.
-const HEADER: usize = 12;
+pub(super) const HEADER: usize = 12;
 /// Most bytes of attributes that an inode's 16-bit count can tell.
 const MAX_LENGTH: usize = HEADER + 4 * (u16::MAX as usize - 1);
 
