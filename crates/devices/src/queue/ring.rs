@@ -116,7 +116,7 @@ impl<'m> Ring<'m> {
     }
 
     /// Reads the driver's index; says whether there are chains to take.
-    pub(crate) fn look(&mut self) -> Result<bool, QueueError> {
+    fn look(&mut self) -> Result<bool, QueueError> {
         self.seen_available = load(&self.available, INDEX, Ordering::Acquire);
         let distance = self.seen_available.wrapping_sub(self.next_available);
         if distance > self.size {

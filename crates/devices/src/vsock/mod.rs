@@ -13,7 +13,6 @@ mod receive;
 mod switch;
 mod table;
 mod transmit;
-mod vigil;
 
 use std::io;
 use std::path::Path;

@@ -1,7 +1,7 @@
 //! The worker: one thread that moves packets between the queues and the sockets.
 
 use std::io;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use socket2::Socket;
 
@@ -11,7 +11,6 @@ use super::peer::{Peer, Ports};
 use super::receive::Batch;
 use super::table::{Slot, Table};
 use super::transmit::Run;
-use super::vigil::Vigil;
 use crate::device::Activation;
 use crate::queue::QueueError;
 use crate::sys::Ready;
@@ -30,30 +29,6 @@ const FIRST_CONNECTION: usize = 5;
 const TRANSMIT_INTERRUPT_DELAY: Duration = Duration::from_millis(1);
 /// Reads from each connection before the guest's packets are looked at again.
 const READ_ROUNDS: usize = 4;
-
-/// What a turn leaves.
-struct Turn {
-    /// There is more to do.
-    more: bool,
-    /// There is something for the guest, which has no buffers for it.
-    starved: bool,
-}
-
-/// What a wait brought.
-enum Happened {
-    Nothing,
-    Something,
-    /// The device is to stop.
-    Stop,
-}
-
-/// Asks for kicks: of the queue that the guest transmits with, and of the one it receives with if it has to offer
-/// buffers. `true` says that no kick will come, since there is something already.
-fn arm(receive: &mut Line<'_>, transmit: &mut Line<'_>, starved: bool) -> Result<bool, QueueError> {
-    let sent = transmit.ring.enable_kicks()?;
-    let offered = starved && receive.ring.enable_kicks()?;
-    Ok(sent || offered)
-}
 
 /// The connections of one guest.
 pub(crate) struct Switch {
@@ -115,92 +90,50 @@ impl Switch {
     ) -> io::Result<()> {
         let mut reports = Reports::default();
         let (mut run, mut batch) = (Run::default(), Batch::default());
-        let mut vigil = Vigil::default();
         self.accept(listener);
         while !stop.asked() {
-            let broken = |error| {
-                tracing::warn!(%error, "the guest broke a queue of its vsock device");
-                stop.event.wait()
+            let turn = self.turn(&mut receive, &mut transmit, &mut run, &mut batch);
+            let more = match turn {
+                Ok(more) => more,
+                Err(error) => {
+                    tracing::warn!(%error, "the guest broke a queue of its vsock device");
+                    return stop.event.wait();
+                }
             };
-            let Turn { mut more, starved } =
-                match self.turn(&mut receive, &mut transmit, &mut run, &mut batch) {
-                    Ok(turn) => turn,
-                    Err(error) => return broken(error),
-                };
-            let begun = Instant::now();
-            while !more && begun.elapsed() < vigil.length() {
-                // Whoever makes the next packet may want this processor.
-                std::thread::yield_now();
-                // What is wrong with a queue, the next turn tells.
-                more = transmit.ring.look().unwrap_or(true)
-                    || starved && receive.ring.look().unwrap_or(true)
-                    || match self.events(&mut reports, Some(Duration::ZERO), listener, activation)? {
-                        Happened::Nothing => false,
-                        Happened::Something => true,
-                        Happened::Stop => return Ok(()),
-                    };
-            }
-            if !more {
-                more = match arm(&mut receive, &mut transmit, starved) {
-                    Ok(more) => more,
-                    Err(error) => return broken(error),
-                };
-            }
             let timeout = if more {
                 Some(Duration::ZERO)
             } else {
                 transmit.owes().then_some(TRANSMIT_INTERRUPT_DELAY)
             };
-            let asleep = Instant::now();
-            let happened = self.events(&mut reports, timeout, listener, activation)?;
-            if !more {
-                vigil.slept(asleep.elapsed());
-            }
-            match happened {
-                Happened::Nothing if !more => {
-                    transmit.pay();
+            let mut quiet = !more;
+            for ready in self.poller.wait(&mut reports, timeout)? {
+                quiet = false;
+                match ready.key {
+                    STOP => return Ok(()),
+                    LISTENER => self.accept(listener),
+                    key if key < STOP => {
+                        if let Some(queue) = activation.queues.get(key) {
+                            queue.kick.acknowledge(&self.poller);
+                        }
+                    }
+                    key => self.socket_event(key - FIRST_CONNECTION, ready),
                 }
-                Happened::Nothing | Happened::Something => {}
-                Happened::Stop => return Ok(()),
+            }
+            if quiet {
+                transmit.pay();
             }
         }
         Ok(())
     }
 
-    /// Waits for kicks and sockets, and handles what came.
-    fn events(
-        &mut self,
-        reports: &mut Reports,
-        timeout: Option<Duration>,
-        listener: &Socket,
-        activation: &Activation,
-    ) -> io::Result<Happened> {
-        let mut happened = Happened::Nothing;
-        for ready in self.poller.wait(reports, timeout)? {
-            happened = Happened::Something;
-            match ready.key {
-                STOP => return Ok(Happened::Stop),
-                LISTENER => self.accept(listener),
-                key if key < STOP => {
-                    if let Some(queue) = activation.queues.get(key) {
-                        queue.kick.acknowledge(&self.poller);
-                    }
-                }
-                key => self.socket_event(key - FIRST_CONNECTION, ready),
-            }
-        }
-        Ok(happened)
-    }
-
-    /// Does what there is to do in both directions, and leaves the guest's kicks off.
+    /// Does what there is to do in both directions; `true` says that there is more.
     fn turn<'m>(
         &mut self,
         receive: &mut Line<'m>,
         transmit: &mut Line<'m>,
         run: &mut Run<'m>,
         batch: &mut Batch<'m>,
-    ) -> Result<Turn, QueueError> {
-        receive.ring.disable_kicks();
+    ) -> Result<bool, QueueError> {
         transmit.ring.disable_kicks();
         let sent = self.transmit(transmit, run);
         transmit.publish_lazily();
@@ -216,8 +149,14 @@ impl Switch {
                 break;
             }
         }
-        let more = transmit.ring.look()? || !starved && self.table.work_for_guest();
-        Ok(Turn { more, starved })
+        let more_to_send = transmit.ring.enable_kicks()?;
+        let more_to_receive = if starved {
+            receive.ring.enable_kicks()?
+        } else {
+            receive.ring.disable_kicks();
+            self.table.work_for_guest()
+        };
+        Ok(more_to_send || more_to_receive)
     }
 
     /// Handles everything that is available on the two queues once, without waiting for sockets.
