@@ -7,7 +7,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::Stream;
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, Limited, StreamBody};
-use hyper::body::{Body as _, Frame, Incoming};
+use hyper::body::{Body as _, Frame};
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::{Request, StatusCode};
 use serde::Serialize;
@@ -17,6 +17,7 @@ use tokio::sync::mpsc;
 use crate::error::{ApiError, Result};
 use crate::limits;
 use crate::strict::Strict;
+use crate::unread::RequestBody;
 
 pub(crate) type Body = UnsyncBoxBody<Bytes, io::Error>;
 pub(crate) type Response = hyper::Response<Body>;
@@ -101,7 +102,7 @@ where
 }
 
 /// Reads a JSON body of bounded length. Docker's own texts for what is wrong with it.
-pub(crate) async fn read_json<T: DeserializeOwned>(request: Request<Incoming>) -> Result<T> {
+pub(crate) async fn read_json<T: DeserializeOwned>(request: Request<RequestBody>) -> Result<T> {
     let bytes = read_bounded(request).await?;
     serde_json::from_slice(&bytes)
         .and_then(|value| T::deserialize(Strict(value)))
@@ -109,7 +110,7 @@ pub(crate) async fn read_json<T: DeserializeOwned>(request: Request<Incoming>) -
 }
 
 /// The bytes of a JSON body; an empty body is refused.
-pub(crate) async fn read_bounded(request: Request<Incoming>) -> Result<Bytes> {
+pub(crate) async fn read_bounded(request: Request<RequestBody>) -> Result<Bytes> {
     let declared = request
         .headers()
         .get(CONTENT_TYPE)

@@ -11,7 +11,6 @@ use std::sync::Arc;
 
 use bytes::{Buf, Bytes, BytesMut};
 use engine::{Attached, Channel, Input};
-use hyper::body::Incoming;
 use hyper::ext::ReasonPhrase;
 use hyper::header::{CONNECTION, CONTENT_TYPE, HeaderValue, UPGRADE};
 use hyper::upgrade::{OnUpgrade, Upgraded};
@@ -50,7 +49,7 @@ pub(crate) struct Takeover {
 }
 
 impl Takeover {
-    pub(crate) fn from(request: &mut Request<Incoming>) -> Self {
+    pub(crate) fn from<B>(request: &mut Request<B>) -> Self {
         let asked = request.headers().contains_key(UPGRADE);
         Self {
             upgrade: asked.then(|| hyper::upgrade::on(&mut *request)),

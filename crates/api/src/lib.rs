@@ -21,6 +21,7 @@ mod server;
 mod strict;
 mod sys;
 mod time;
+mod unread;
 mod version;
 mod websocket;
 

@@ -8,6 +8,10 @@ pub(crate) const HEAD: usize = 64 << 10;
 pub(crate) const HEADERS: usize = 128;
 /// The longest JSON body in bytes.
 pub(crate) const JSON_BODY: usize = 4 << 20;
+/// Bytes of a request's body that are still read after its handler has answered without them.
+pub(crate) const UNREAD: usize = 256 << 10;
+/// How long such a body is waited for.
+pub(crate) const UNREAD_TIME: Duration = Duration::from_secs(2);
 /// Connections at once, those taken over for streams among them; more wait in the socket's backlog.
 pub(crate) const CONNECTIONS: usize = 2048;
 /// How long a connection may take to send a whole request head, its idle time before it included.

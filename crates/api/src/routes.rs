@@ -16,7 +16,6 @@ mod volumes;
 use std::sync::Arc;
 
 use engine::{Engine, Filters};
-use hyper::body::Incoming;
 use hyper::{Method, Request};
 use journey::Recent;
 use percent_encoding::percent_decode_str;
@@ -26,6 +25,7 @@ use crate::body::Response;
 use crate::error::{ApiError, Result};
 use crate::query::Query;
 use crate::server::State;
+use crate::unread::RequestBody;
 use crate::version::ApiVersion;
 
 /// A request on its way to its handler.
@@ -35,7 +35,7 @@ pub(crate) struct Call {
     traces: Arc<Recent>,
     version: ApiVersion,
     query: Query,
-    request: Request<Incoming>,
+    request: Request<RequestBody>,
 }
 
 impl Call {
@@ -49,7 +49,7 @@ pub(crate) async fn dispatch(
     state: State,
     version: ApiVersion,
     path: &str,
-    request: Request<Incoming>,
+    request: Request<RequestBody>,
 ) -> Result<Response> {
     let segments = path
         .trim_matches('/')

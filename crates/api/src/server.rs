@@ -19,6 +19,7 @@ use crate::body::Response;
 use crate::error::ApiError;
 use crate::raw::Opened;
 use crate::sys::{ListenError, Listener, Stream};
+use crate::unread::RequestBody;
 use crate::version::{self, ApiVersion};
 use crate::{limits, routes};
 
@@ -180,7 +181,7 @@ async fn traced_answer(state: State, request: Request<Incoming>) -> Response {
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let begun = journey::begin();
     let answered = match version::split(&path) {
-        Ok((version, path)) => routes::dispatch(state, version, path, request).await,
+        Ok((version, path)) => routes::dispatch(state, version, path, RequestBody::of(request)).await,
         Err(unsupported) => Err(unsupported.into()),
     };
     begun.done(|| Step::Request {

@@ -283,6 +283,21 @@ impl Inner {
         Ok(self.store.find(name, platform)?)
     }
 
+    /// The image that a name or an ID finds on the first of these platforms that has one.
+    async fn find_image_among(&self, name: &str, platforms: &[Platform]) -> Result<Image> {
+        let Some((first, others)) = platforms.split_first() else {
+            return self.find_image(name, None).await;
+        };
+        let mut found = self.find_image(name, Some(first)).await;
+        for platform in others {
+            if found.is_ok() {
+                break;
+            }
+            found = self.find_image(name, Some(platform)).await.or(found);
+        }
+        found
+    }
+
     /// Image IDs by every name that an image has, for lists that show names.
     pub(crate) async fn image_ids_by_name(&self) -> HashMap<String, String> {
         let images = self.store.list().unwrap_or_default();
@@ -334,7 +349,7 @@ impl Inner {
         force: Force,
     ) -> Result<Vec<ImageDeleteResponseItem>> {
         let _removing = self.image_users.write().await;
-        let image = self.find_image(name, platforms.first()).await?;
+        let image = self.find_image_among(name, platforms).await?;
         let id = image.id.to_string();
         let by_id = id.strip_prefix("sha256:").is_some_and(|digits| {
             let bare = name.strip_prefix("sha256:").unwrap_or(name);
@@ -409,7 +424,7 @@ impl Inner {
         Ok(images
             .into_iter()
             .filter(|image| image.repo_tags == [tag.as_str()])
-            .filter(|image| platforms.is_empty() || platforms.contains(&image.platform))
+            .filter(|image| image.platform.is_among(platforms))
             .collect())
     }
 

@@ -94,8 +94,9 @@ pub(crate) fn remove(
 ) -> Result<Vec<Removal>, StoreError> {
     let snapshot = store.database.snapshot()?;
     let wanted = |id: &Digest| {
-        let platform = snapshot.record(id).map(|record| &record.platform);
-        platforms.is_empty() || platform.is_some_and(|platform| platforms.contains(platform))
+        snapshot
+            .record(id)
+            .is_none_or(|record| record.platform.is_among(platforms))
     };
     let (untagged, candidates): (Vec<Name>, BTreeSet<Digest>) = match lookup(&snapshot, name_or_id)? {
         Found::Id(id) => {

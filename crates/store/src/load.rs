@@ -237,7 +237,7 @@ impl Load<'_> {
         } else {
             config.platform()
         };
-        if !self.platforms.is_empty() && !self.platforms.contains(&platform) {
+        if !platform.is_among(&self.platforms) {
             return Ok(Vec::new());
         }
         let lease = self.store.lease(diff_ids.iter().cloned());

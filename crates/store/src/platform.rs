@@ -63,6 +63,11 @@ impl Platform {
         self.architecture.parse().ok()
     }
 
+    /// Whether it is one of those that were asked for; without any, every platform is.
+    pub fn is_among(&self, asked: &[Self]) -> bool {
+        asked.is_empty() || asked.contains(self)
+    }
+
     /// How well an image of `offered` serves `self`: `None` not at all, else smaller is better. A 32-bit Arm
     /// request is served by a lower variant too, and an arm64 one by v8 alone.
     pub(crate) fn distance(&self, offered: &Self) -> Option<u32> {

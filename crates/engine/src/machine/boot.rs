@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use journey::Step;
 use protocol::{CONTROL_PORT, STREAM_PORT};
 use tokio::sync::oneshot;
+use tracing::Instrument;
 use vmm::control::{Accelerator, MachineConfig};
 
 use super::control::Control;
@@ -42,15 +43,16 @@ pub(super) async fn boot(
     let log_path = settings.directory.join("vmm.log");
     let log = journey::measured(prepare(settings, &log_path), |_| Step::DiskPrepared).await?;
     let accelerator = chosen.accelerator;
-    journey::measured(start(settings, accelerator, log, &log_path), |guest| {
-        Step::Booted {
-            architecture: settings.architecture.to_string(),
-            accelerator: accelerator.to_string(),
-            cpus: settings.cpus,
-            memory_mib: settings.memory_mib,
-            kernel: guest.map_or_else(String::new, |guest| guest.hello.kernel_release.clone()),
-            guest_ms: guest.map_or(0, |guest| guest.hello.boot_ns / 1_000_000),
-        }
+    // Every line of the log about this machine names it.
+    let span = tracing::info_span!("machine", architecture = %settings.architecture);
+    let started = start(settings, accelerator, log, &log_path).instrument(span);
+    journey::measured(started, |guest| Step::Booted {
+        architecture: settings.architecture.to_string(),
+        accelerator: accelerator.to_string(),
+        cpus: settings.cpus,
+        memory_mib: settings.memory_mib,
+        kernel: guest.map_or_else(String::new, |guest| guest.hello.kernel_release.clone()),
+        guest_ms: guest.map_or(0, |guest| guest.hello.boot_ns / 1_000_000),
     })
     .await
 }

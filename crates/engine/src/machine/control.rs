@@ -14,6 +14,7 @@ use protocol::{
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{mpsc, oneshot};
+use tracing::Instrument;
 
 use super::guest::ProcessKey;
 use crate::lock::LockExt;
@@ -128,7 +129,7 @@ impl Control {
         });
         let tables = Arc::new(Mutex::new(Tables::default()));
         let (gone_sender, gone) = oneshot::channel();
-        tokio::spawn({
+        let receive = {
             let tables = tables.clone();
             async move {
                 while let Some(message) = next(&mut reader, &mut decoder).await {
@@ -141,7 +142,8 @@ impl Control {
                 drop(tables);
                 let _ = gone_sender.send(());
             }
-        });
+        };
+        tokio::spawn(receive.in_current_span());
         Ok((
             Self {
                 frames,

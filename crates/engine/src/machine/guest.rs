@@ -1,7 +1,6 @@
 //! A guest that runs: what the engine asks of it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use journey::Step;
@@ -68,7 +67,6 @@ pub(crate) struct Guest {
     layers: Layers,
     process: Arc<VmmProcess>,
     ended: watch::Receiver<Option<Ended>>,
-    stopping: AtomicBool,
 }
 
 /// The parts that a boot has put together.
@@ -103,18 +101,17 @@ impl Guest {
             layers: Layers::default(),
             process,
             ended,
-            stopping: AtomicBool::new(false),
         })
     }
 
     /// Whether it can still be used.
     pub(crate) fn is_alive(&self) -> bool {
-        self.ended.borrow().is_none() && !self.stopping.load(Ordering::Acquire) && !self.control.is_closed()
+        self.ended.borrow().is_none() && !self.is_stopping() && !self.control.is_closed()
     }
 
     /// Whether it is being stopped in an orderly way.
     pub(crate) fn is_stopping(&self) -> bool {
-        self.stopping.load(Ordering::Acquire)
+        self.process.expects_end()
     }
 
     /// Why it ended, in words that follow "the linux/arm64 machine"; `None` while it runs.
@@ -345,7 +342,7 @@ impl Guest {
     /// From here on the guest is being stopped in an orderly way. Whether it could still be used before.
     pub(crate) fn begin_stop(&self) -> bool {
         let alive = self.is_alive();
-        self.stopping.store(true, Ordering::Release);
+        self.process.expect_end();
         alive
     }
 

@@ -5,12 +5,14 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, ChildStdin, Command as Program};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tracing::Instrument;
 use vmm::control::{Command, Event, Inspection, MachineConfig, StopReason};
 
 use crate::lock::LockExt;
@@ -47,6 +49,7 @@ pub(crate) struct VmmProcess {
     entered: watch::Receiver<Option<u64>>,
     host_disk_full: watch::Receiver<bool>,
     kill: Arc<Notify>,
+    stopping: Arc<AtomicBool>,
 }
 
 impl VmmProcess {
@@ -86,6 +89,7 @@ impl VmmProcess {
         let (entered_sender, entered) = watch::channel(None);
         let (full_sender, host_disk_full) = watch::channel(false);
         let kill = Arc::new(Notify::new());
+        let stopping = Arc::new(AtomicBool::new(false));
         let supervisor = Supervisor {
             child,
             waiting: waiting.clone(),
@@ -93,9 +97,10 @@ impl VmmProcess {
             entered: entered_sender,
             host_disk_full: full_sender,
             kill: kill.clone(),
+            stopping: stopping.clone(),
             log_path: log_path.to_owned(),
         };
-        tokio::spawn(supervisor.run(BufReader::new(stdout)));
+        tokio::spawn(supervisor.run(BufReader::new(stdout)).in_current_span());
         Ok(Self {
             pid,
             commands,
@@ -104,6 +109,7 @@ impl VmmProcess {
             entered,
             host_disk_full,
             kill,
+            stopping,
         })
     }
 
@@ -125,6 +131,16 @@ impl VmmProcess {
     /// Whether the guest waits for room on the disk of the host.
     pub(crate) fn waits_for_room(&self) -> bool {
         *self.host_disk_full.borrow()
+    }
+
+    /// The guest is asked to end: that it does is no crash, though x86_64 can only end by a reset.
+    pub(crate) fn expect_end(&self) {
+        self.stopping.store(true, Ordering::Release);
+    }
+
+    /// Whether [`VmmProcess::expect_end`] was called.
+    pub(crate) fn expects_end(&self) -> bool {
+        self.stopping.load(Ordering::Acquire)
     }
 
     /// Ends the child without asking it.
@@ -195,6 +211,7 @@ struct Supervisor {
     entered: watch::Sender<Option<u64>>,
     host_disk_full: watch::Sender<bool>,
     kill: Arc<Notify>,
+    stopping: Arc<AtomicBool>,
     log_path: PathBuf,
 }
 
@@ -227,6 +244,9 @@ impl Supervisor {
             }
         };
         let message = match reason {
+            Some(StopReason::Reset { .. }) if self.stopping.load(Ordering::Acquire) => {
+                describe(&StopReason::Asked)
+            }
             Some(reason) => describe(&reason),
             None => {
                 let status = status.map_or_else(|error| error.to_string(), |status| status.to_string());
@@ -236,7 +256,7 @@ impl Supervisor {
                 )
             }
         };
-        tracing::info!(message, "a machine ended");
+        tracing::info!(message, "the machine ended");
         self.ended.send_replace(Some(Ended { message }));
         let mut waiting = self.waiting.locked();
         waiting.layers.clear();

@@ -11,6 +11,7 @@ use protocol::Token;
 use tokio::io::AsyncReadExt;
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::AbortHandle;
+use tracing::Instrument;
 
 use crate::lock::LockExt;
 use crate::sys::{Listener, ReadHalf, WriteHalf};
@@ -33,7 +34,7 @@ impl Streams {
     /// Begins to accept.
     pub(crate) fn new(listener: Listener) -> Self {
         let expected = Expected::default();
-        let accepting = tokio::spawn(accept(listener, expected.clone())).abort_handle();
+        let accepting = tokio::spawn(accept(listener, expected.clone()).in_current_span()).abort_handle();
         Self { expected, accepting }
     }
 
@@ -96,7 +97,7 @@ async fn accept(listener: Listener, expected: Expected) {
             }
         };
         let expected = expected.clone();
-        tokio::spawn(async move {
+        let serve = async move {
             let mut token = [0; Token::LENGTH];
             let read = tokio::time::timeout(TOKEN_PATIENCE, reader.read_exact(&mut token)).await;
             drop(place);
@@ -108,7 +109,8 @@ async fn accept(listener: Listener, expected: Expected) {
                 Some(sender) => drop(sender.send((reader, writer))),
                 None => tracing::warn!("a stream with an unknown token was dropped"),
             }
-        });
+        };
+        tokio::spawn(serve.in_current_span());
     }
 }
 
