@@ -50,6 +50,7 @@ pub use distribution::Distribution;
 pub use error::{ErrorKind, LayerError, StoreError, is_disk_full};
 pub use event::{DiskUsage, ImageUsage, Loaded, PullEvent, Pulled, PushEvent, Removal};
 pub use image::{Healthcheck, HistoryEntry, Image, ImageConfig, ImageLayer};
+pub use layer::{Compression, decompressor};
 pub use platform::{Platform, PlatformError};
 pub use push::Push;
 pub use reference::{Reference, ReferenceError};

@@ -20,7 +20,7 @@ use crate::digest::Digest;
 use crate::error::{LayerError, StoreError};
 use crate::event::{Loaded, PullEvent};
 use crate::image::ConfigFile;
-use crate::layer::{Source, decompressor};
+use crate::layer::{Compression, Source, decompressor};
 use crate::manifest::{Descriptor, Document, Index, Manifest};
 use crate::platform::Platform;
 use crate::pull::{kept_layer, make_layer};
@@ -394,10 +394,10 @@ impl Archive {
 /// The archive without compression.
 pub(crate) fn inflated(store: &Inner, file: NamedTempFile) -> io::Result<NamedTempFile> {
     let compressed = file.as_file().metadata()?.len().max(1);
-    let mut start = [0; 4];
+    let mut start = [0; Compression::START];
     let read = file.reopen()?.read(&mut start)?;
     let start = start.get(..read).unwrap_or_default();
-    if crate::layer::Compression::detect(start)? == crate::layer::Compression::None {
+    if Compression::detect(start) == Compression::None {
         return Ok(file);
     }
     let limits = &store.config.limits;

@@ -438,7 +438,9 @@ pub(crate) fn make_layer(
         content: Some(converted.content),
         blobs: Vec::new(),
     };
-    if let Some((digest, size)) = promised.filter(|_| compression != Compression::None) {
+    // No media type tells of the others: a push compresses such a layer anew.
+    let has_media_type = matches!(compression, Compression::Gzip | Compression::Zstd);
+    if let Some((digest, size)) = promised.filter(|_| has_media_type) {
         record.note(Blob {
             digest: digest.clone(),
             size,

@@ -307,7 +307,8 @@ fn manifest(image: &Selected, blobs: &[(Digest, Blob)]) -> Result<(&'static str,
             Compression::Gzip if oci => OCI_LAYER_GZIP,
             Compression::Gzip => DOCKER_LAYER_GZIP,
             Compression::Zstd => OCI_LAYER_ZSTD,
-            Compression::None => OCI_LAYER,
+            // Never noted of a blob.
+            Compression::None | Compression::Bzip2 | Compression::Xz => OCI_LAYER,
         };
         Ok(Descriptor::new(media_type, blob.digest.clone(), blob.size))
     };

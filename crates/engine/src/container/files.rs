@@ -89,7 +89,7 @@ impl Engine {
                     return Err(error);
                 }
             };
-            let mut archive = Archive::open(archive).await.map_err(unreadable)?;
+            let mut archive = Archive::open(archive).await;
             let user = container.with_record(|record| record.config.user.clone().unwrap_or_default());
             let job = FileJob::Put {
                 path,

@@ -24,9 +24,6 @@ const CHUNK: usize = 256 << 10;
 /// Chunks that may wait between the threads.
 const CHUNKS: usize = 4;
 
-/// Bytes that tell a compression.
-const START: usize = 4;
-
 /// What a download sends. A channel that closes without an end was given up.
 #[derive(Debug)]
 pub(crate) enum Feed {
@@ -79,7 +76,7 @@ pub(crate) fn ingest(
         converted
     });
     let compression = Compression::detect(&compressed.start);
-    let result = result.and_then(|converted| Ok((converted, compression?)));
+    let result = result.map(|converted| (converted, compression));
     let Some((wanted, _)) = promised else {
         return result;
     };
@@ -221,7 +218,7 @@ impl Compressed {
             source,
             stored,
             current: Bytes::new(),
-            start: Vec::with_capacity(START),
+            start: Vec::with_capacity(Compression::START),
             ended: false,
             hasher: Sha256::new(),
             taken: Arc::default(),
@@ -256,7 +253,7 @@ impl Compressed {
             return Err(LayerError::TooLong(self.limit).into());
         }
         self.hasher.update(&bytes);
-        let missing = START.saturating_sub(self.start.len());
+        let missing = Compression::START.saturating_sub(self.start.len());
         self.start.extend(bytes.iter().take(missing));
         Ok(bytes)
     }

@@ -18,7 +18,7 @@ mod tree;
 
 pub(crate) use compress::compress;
 pub(crate) use convert::{Converted, convert};
-pub(crate) use decompress::{Compression, decompressor};
+pub use decompress::{Compression, decompressor};
 pub(crate) use ingest::{Feed, LayerFiles, Source, ingest};
 pub(crate) use recipe::TarReader;
 
