@@ -5,6 +5,7 @@
 //! process down (nothing is lost), a client that hangs up is dropped.
 
 mod archive;
+mod decompress;
 mod detach;
 mod hub;
 mod pump;

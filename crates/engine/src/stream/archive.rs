@@ -1,21 +1,17 @@
 //! Archives as clients send them (`PUT /containers/{id}/archive`): a tar, plain or compressed in any way that the store
 //! reads. The guest sees the tar only.
-//!
-//! Decompressing blocks, so it has a thread of its own between two short channels. Whoever drops the copy drops the
-//! channels, and the thread ends with them: a client that sends nothing more holds none.
 
-use std::io::{self, BufRead, BufReader, Read};
+use std::io;
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use store::Compression;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::mpsc;
 
+use super::decompress::{CHUNK, decompress};
 use super::drain;
 
-/// Bytes that go to the thread or come from it at once.
-const CHUNK: usize = 64 << 10;
-/// Chunks that may wait on either side.
+/// Chunks that may wait on either side of the thread that decompresses.
 const CHUNKS: usize = 2;
 
 /// The archive cannot be decompressed.
@@ -53,7 +49,7 @@ impl<R: AsyncRead + Unpin> Archive<R> {
         writer: &mut (impl AsyncWrite + Unpin),
     ) -> Result<(), ArchiveError> {
         let start = std::mem::take(&mut self.start);
-        let mut source = io::Cursor::new(start).chain(&mut self.rest);
+        let mut source = AsyncReadExt::chain(io::Cursor::new(start), &mut self.rest);
         if !self.compressed {
             let _ = tokio::io::copy(&mut source, writer).await;
             return Ok(());
@@ -91,61 +87,6 @@ impl<R: AsyncRead + Unpin> Archive<R> {
     /// Reads what the client still sends, in bounds.
     pub(crate) async fn drain(self) {
         drain(self.rest).await;
-    }
-}
-
-/// Decompresses until the end of the stream or of its readers.
-fn decompress(packed: mpsc::Receiver<Bytes>, unpacked: &mpsc::Sender<io::Result<Bytes>>) {
-    let packed = Chunks {
-        receiver: packed,
-        current: Bytes::new(),
-    };
-    let mut plain = match store::decompressor(packed) {
-        Ok(plain) => BufReader::with_capacity(CHUNK, plain),
-        Err(error) => return drop(unpacked.blocking_send(Err(error))),
-    };
-    loop {
-        let chunk = match plain.fill_buf() {
-            Ok([]) => return,
-            Ok(bytes) => Ok(Bytes::copy_from_slice(bytes)),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => Err(error),
-        };
-        let length = chunk.as_ref().map_or(0, Bytes::len);
-        if unpacked.blocking_send(chunk).is_err() || length == 0 {
-            return;
-        }
-        plain.consume(length);
-    }
-}
-
-/// What a channel brings, to be read by a thread.
-struct Chunks {
-    receiver: mpsc::Receiver<Bytes>,
-    current: Bytes,
-}
-
-impl Read for Chunks {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let length = self.fill_buf()?.read(buffer)?;
-        self.consume(length);
-        Ok(length)
-    }
-}
-
-impl BufRead for Chunks {
-    fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        while self.current.is_empty() {
-            match self.receiver.blocking_recv() {
-                Some(chunk) => self.current = chunk,
-                None => break,
-            }
-        }
-        Ok(&self.current)
-    }
-
-    fn consume(&mut self, length: usize) {
-        self.current.advance(length.min(self.current.len()));
     }
 }
 
