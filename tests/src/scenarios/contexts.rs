@@ -191,6 +191,7 @@ pub mod with_docker {
             .exits_with(1)
             .warns("context \"theirs\" is in use");
         ours(&["context", "use", "ours"]);
+        assert_eq!(ours(&["context", "show"]), "ours");
         assert!(theirs(&["context", "ls"]).contains("theirs *"));
 
         let archive = docker.config().join("archive");
