@@ -115,6 +115,8 @@ pub(super) fn list(upper: &OwnedFd, lower: &OwnedFd, out: &mut impl Write) -> io
             continue;
         }
         let own = match &before {
+            // The runtime's mount points need it, as the init layer of Docker has it.
+            None if matches!(path.as_slice(), b"/etc" | b"/sbin") => Kind::Touched,
             None => Kind::Added,
             Some(before) => {
                 let seen = |status: &Stat| (status.st_mode, status.st_uid, status.st_gid);
@@ -207,6 +209,32 @@ mod tests {
 
     use super::*;
 
+    fn differences(upper: &std::path::Path, lower: &std::path::Path) -> Vec<String> {
+        let mut out = Vec::new();
+        list(
+            &open(upper, DIRECTORY, Mode::empty()).unwrap(),
+            &open(lower, DIRECTORY, Mode::empty()).unwrap(),
+            &mut out,
+        )
+        .unwrap();
+        let text = String::from_utf8(out).unwrap();
+        let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+        lines.sort_unstable();
+        lines
+    }
+
+    #[test]
+    fn the_folder_of_the_runtimes_mount_points_is_no_change_of_an_image_without_one() {
+        let base = tempfile::tempdir().unwrap();
+        let (upper, lower) = (base.path().join("upper"), base.path().join("lower"));
+        fs::create_dir_all(upper.join("etc")).unwrap();
+        fs::create_dir(&lower).unwrap();
+        fs::write(upper.join("etc/hosts"), "").unwrap();
+        assert!(differences(&upper, &lower).is_empty());
+        fs::write(upper.join("etc/mine"), "").unwrap();
+        assert_eq!(differences(&upper, &lower), ["A /etc/mine", "C /etc"]);
+    }
+
     #[test]
     fn added_changed_and_removed_files_are_told_with_their_directories() {
         if !rustix::process::geteuid().is_root() {
@@ -234,18 +262,8 @@ mod tests {
             makedev(0, 0),
         )
         .unwrap();
-        let mut out = Vec::new();
-        list(
-            &folder,
-            &open(&lower, DIRECTORY, Mode::empty()).unwrap(),
-            &mut out,
-        )
-        .unwrap();
-        let text = String::from_utf8(out).unwrap();
-        let mut lines: Vec<&str> = text.lines().collect();
-        lines.sort_unstable();
         assert_eq!(
-            lines,
+            differences(&upper, &lower),
             [
                 "A /etc/new",
                 "A /new",
