@@ -80,6 +80,9 @@ enum Command {
     Laptop {
         #[arg(long)]
         arch: Architecture,
+        /// Only those that the test command runs in its laptop.
+        #[arg(long, conflicts_with = "filters")]
+        core: bool,
         /// Only the tests whose names contain one of these.
         filters: Vec<String>,
     },
@@ -140,7 +143,8 @@ fn main() -> Result<()> {
             e2e::run(arch.map_or_else(Architecture::of_host, Ok)?, accel, &filters)
         }
         Command::Load { arch, accel } => e2e::load(arch.map_or_else(Architecture::of_host, Ok)?, accel),
-        Command::Laptop { arch, filters } => laptop::end_to_end(arch, &filters),
+        Command::Laptop { arch, core: true, .. } => laptop::core(arch),
+        Command::Laptop { arch, filters, .. } => laptop::end_to_end(arch, &filters),
         Command::Bench {
             arch,
             dist,

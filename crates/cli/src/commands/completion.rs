@@ -1,6 +1,6 @@
 //! `completion`: a script for a shell.
 
-use clap::CommandFactory;
+use clap::{Command, CommandFactory};
 use clap_complete::Shell;
 
 use crate::arguments::Arguments;
@@ -13,8 +13,17 @@ pub(crate) fn run(shell: Shell) -> Result<()> {
 
 fn script(shell: Shell) -> Result<String> {
     let mut script = Vec::new();
-    clap_complete::generate(shell, &mut Arguments::command(), "sampan", &mut script);
+    clap_complete::generate(shell, &mut for_people(), "sampan", &mut script);
     String::from_utf8(script).map_err(|error| Failure::new(error.to_string()))
+}
+
+/// The commands without those that only `sampan` itself runs: not every shell's generator leaves them out.
+fn for_people() -> Command {
+    let all = Arguments::command();
+    let shown = all.get_subcommands().filter(|command| !command.is_hide_set());
+    Command::new("sampan")
+        .subcommands(shown.cloned().collect::<Vec<_>>())
+        .args(all.get_arguments().cloned())
 }
 
 #[cfg(test)]
@@ -42,5 +51,6 @@ mod tests {
         for known in ["container", "doctor", flag] {
             assert!(script.contains(known), "{shell} does not know {known}");
         }
+        assert!(!script.contains("vmm"), "{shell} offers what is not for people");
     }
 }
