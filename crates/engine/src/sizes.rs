@@ -141,17 +141,22 @@ fn to_count(architecture: Architecture, containers: &[Record], volumes: &[Volume
     }
 }
 
+/// Asks the guest. One that ends meanwhile has told nothing, so the next one is asked, once.
 async fn count(machine: &Arc<Machine>, wanted: ToCount) -> Result<crate::machine::Counted> {
-    if machine.running().is_none()
-        && let Some(counted) = machine.recall_sizes(&wanted).await
-    {
-        return Ok(counted);
+    let mut again = true;
+    loop {
+        if machine.running().is_none()
+            && let Some(counted) = machine.recall_sizes(&wanted).await
+        {
+            return Ok(counted);
+        }
+        let guest = machine.guest().await?;
+        match guest.count(&wanted).await {
+            Ok(counted) => return Ok(counted),
+            Err(_) if again && !guest.is_alive() => again = false,
+            Err(error) => return Err(machine.error(format!("did not count: {error}"))),
+        }
     }
-    let guest = machine.guest().await?;
-    guest
-        .count(&wanted)
-        .await
-        .map_err(|error| machine.error(format!("did not count: {error}")))
 }
 
 fn number(bytes: u64) -> i64 {

@@ -120,18 +120,30 @@ fn disk(arch: Architecture) -> Result<PathBuf> {
     let disk = paths::cache()
         .join("debian")
         .join(format!("{}.ext4", holds.join("-")));
-    publish::once(&disk, |draft| {
+    make_disk(&disk, &packages, |root| {
+        for name in IMAGES {
+            ours::write_archive(name, arch, &root.join(format!("{name}.tar")))?;
+        }
+        Ok(())
+    })
+}
+
+/// Makes a disk unless it is there: the packages, and what `fill` adds to them in the folder that it is given. Its files
+/// are links to those of the packages.
+///
+/// # Errors
+/// Those of `fill`, and when a program fails.
+pub(super) fn make_disk(disk: &Path, packages: &Path, fill: impl Fn(&Path) -> Result<()>) -> Result<PathBuf> {
+    publish::once(disk, |draft| {
         let root = draft.with_extension("root");
         publish::remove(&root)?;
         run::run(
             Command::new("cp")
                 .args(["--archive", "--link"])
-                .arg(&packages)
+                .arg(packages)
                 .arg(&root),
         )?;
-        for name in IMAGES {
-            ours::write_archive(name, arch, &root.join(format!("{name}.tar")))?;
-        }
+        fill(&root)?;
         fs::File::create(draft)?.set_len(DISK_BYTES)?;
         run::output(
             Command::new("mke2fs")

@@ -4,6 +4,7 @@
 //! run is the release build.
 
 mod daily;
+mod debian;
 mod docker;
 mod dockerd;
 mod guest;
