@@ -8,7 +8,7 @@ pub(crate) const HEAD: usize = 64 << 10;
 pub(crate) const HEADERS: usize = 128;
 /// The longest JSON body in bytes.
 pub(crate) const JSON_BODY: usize = 4 << 20;
-/// Bytes of a request's body that are still read after its handler has answered without them.
+/// Bytes of a request's body that are still read after its handler has answered without them, as Go's servers do.
 pub(crate) const UNREAD: usize = 256 << 10;
 /// How long such a body is waited for.
 pub(crate) const UNREAD_TIME: Duration = Duration::from_secs(2);

@@ -149,7 +149,7 @@ async fn connection(state: State, stream: Stream, permit: Arc<Permit>) {
             request.extensions_mut().insert(mark);
         }
         let state = state.clone();
-        async move { Ok::<Response, Infallible>(answer(state, request).await) }
+        async move { Ok::<Response, Infallible>(answer(state, RequestBody::of(request)).await) }
     });
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -166,22 +166,22 @@ async fn connection(state: State, stream: Stream, permit: Arc<Permit>) {
     }
 }
 
-async fn answer(state: State, request: Request<Incoming>) -> Response {
+async fn answer(state: State, request: Request<RequestBody>) -> Response {
     let trace = trace(&state, &request);
     journey::within(trace, traced_answer(state, request)).await
 }
 
 /// The trace that a request asks to be part of.
-fn trace(state: &State, request: &Request<Incoming>) -> Option<Trace> {
+fn trace(state: &State, request: &Request<RequestBody>) -> Option<Trace> {
     let header = request.headers().get("traceparent")?.to_str().ok()?;
     Some(state.traces.of(TraceId::recorded(header)?))
 }
 
-async fn traced_answer(state: State, request: Request<Incoming>) -> Response {
+async fn traced_answer(state: State, request: Request<RequestBody>) -> Response {
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let begun = journey::begin();
     let answered = match version::split(&path) {
-        Ok((version, path)) => routes::dispatch(state, version, path, RequestBody::of(request)).await,
+        Ok((version, path)) => routes::dispatch(state, version, path, request).await,
         Err(unsupported) => Err(unsupported.into()),
     };
     begun.done(|| Step::Request {

@@ -21,17 +21,17 @@ use crate::limits;
 #[derive(Debug)]
 pub(crate) struct RequestBody {
     incoming: Option<Incoming>,
-    /// Whether the client sends it without having been asked to.
-    unasked: bool,
+    /// Whether the client sends it: it does not wait to be asked (RFC 9110 section 10.1.1), or has been by a read.
+    coming: bool,
 }
 
 impl RequestBody {
     /// The request with its body in this care.
     pub(crate) fn of(request: Request<Incoming>) -> Request<Self> {
-        let unasked = !request.headers().contains_key(EXPECT);
+        let coming = !request.headers().contains_key(EXPECT);
         request.map(|incoming| Self {
             incoming: Some(incoming),
-            unasked,
+            coming,
         })
     }
 }
@@ -44,6 +44,7 @@ impl Body for RequestBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        self.coming = true;
         match &mut self.incoming {
             Some(incoming) => Pin::new(incoming).poll_frame(context),
             None => Poll::Ready(None),
@@ -66,7 +67,7 @@ impl Drop for RequestBody {
         let Some(incoming) = self.incoming.take() else {
             return;
         };
-        if incoming.is_end_stream() || !self.unasked {
+        if incoming.is_end_stream() || !self.coming {
             return;
         }
         if let Ok(runtime) = Handle::try_current() {
@@ -130,6 +131,18 @@ mod tests {
             read_answer(&mut client).await;
             client.write_all(b"{}\n").await.unwrap();
         }
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_is_to_close_takes_the_rest_of_the_body_first() {
+        let mut client = hasty_server();
+        client
+            .write_all(b"POST /load HTTP/1.1\r\nConnection: close\r\nContent-Length: 8\r\n\r\nhalf")
+            .await
+            .unwrap();
+        read_answer(&mut client).await;
+        client.write_all(b"rest").await.unwrap();
+        assert_eq!(client.read(&mut [0]).await.unwrap(), 0);
     }
 
     #[tokio::test]

@@ -283,19 +283,13 @@ impl Inner {
         Ok(self.store.find(name, platform)?)
     }
 
-    /// The image that a name or an ID finds on the first of these platforms that has one.
-    async fn find_image_among(&self, name: &str, platforms: &[Platform]) -> Result<Image> {
-        let Some((first, others)) = platforms.split_first() else {
-            return self.find_image(name, None).await;
-        };
-        let mut found = self.find_image(name, Some(first)).await;
-        for platform in others {
-            if found.is_ok() {
-                break;
-            }
-            found = self.find_image(name, Some(platform)).await.or(found);
-        }
-        found
+    /// The image that a name or an ID finds on the first of these platforms that has one. If none has, the first's error.
+    fn find_image_among(&self, name: &str, platforms: &[Platform]) -> Result<Image> {
+        let first = self.store.find(name, platforms.first());
+        let found = platforms.iter().skip(1).fold(first, |found, platform| {
+            found.or_else(|error| self.store.find(name, Some(platform)).map_err(|_| error))
+        });
+        Ok(found?)
     }
 
     /// Image IDs by every name that an image has, for lists that show names.
@@ -349,7 +343,7 @@ impl Inner {
         force: Force,
     ) -> Result<Vec<ImageDeleteResponseItem>> {
         let _removing = self.image_users.write().await;
-        let image = self.find_image_among(name, platforms).await?;
+        let image = self.find_image_among(name, platforms)?;
         let id = image.id.to_string();
         let by_id = id.strip_prefix("sha256:").is_some_and(|digits| {
             let bare = name.strip_prefix("sha256:").unwrap_or(name);

@@ -44,6 +44,17 @@ pub(super) fn is_runtimes_own(parent: &OwnedFd, name: &CStr, path: &[u8]) -> boo
     }
 }
 
+/// Whether a directory that the image does not have is there for the runtime's mount points, as Docker has it in its init
+/// layer.
+fn holds_runtimes_own(directory: &Level) -> bool {
+    let path = directory.path.get(1..).unwrap_or_default();
+    matches!(path, b"etc" | b"sbin")
+        && directory
+            .names
+            .iter()
+            .any(|name| is_runtimes_own(&directory.upper, name, &[path, b"/", name.to_bytes()].concat()))
+}
+
 /// A directory that is being compared.
 struct Level {
     names: Vec<CString>,
@@ -115,8 +126,6 @@ pub(super) fn list(upper: &OwnedFd, lower: &OwnedFd, out: &mut impl Write) -> io
             continue;
         }
         let own = match &before {
-            // The runtime's mount points need it, as the init layer of Docker has it.
-            None if matches!(path.as_slice(), b"/etc" | b"/sbin") => Kind::Touched,
             None => Kind::Added,
             Some(before) => {
                 let seen = |status: &Stat| (status.st_mode, status.st_uid, status.st_gid);
@@ -140,6 +149,9 @@ pub(super) fn list(upper: &OwnedFd, lower: &OwnedFd, out: &mut impl Write) -> io
             return Err(Errno::NAMETOOLONG.into());
         }
         let mut inner = self::level(inner, below, path, Some(own))?;
+        if before.is_none() && holds_runtimes_own(&inner) {
+            inner.own = Some(Kind::Touched);
+        }
         if is_opaque(&inner.upper) {
             report_hidden(&mut inner, out)?;
         }
@@ -232,7 +244,8 @@ mod tests {
         fs::write(upper.join("etc/hosts"), "").unwrap();
         assert!(differences(&upper, &lower).is_empty());
         fs::write(upper.join("etc/mine"), "").unwrap();
-        assert_eq!(differences(&upper, &lower), ["A /etc/mine", "C /etc"]);
+        fs::create_dir(upper.join("sbin")).unwrap();
+        assert_eq!(differences(&upper, &lower), ["A /etc/mine", "A /sbin", "C /etc"]);
     }
 
     #[test]

@@ -8,30 +8,18 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-use super::docker::{CPUS, MEMORY_MIB};
+use super::docker::MEMORY_MIB;
 use super::samples::Samples;
 use super::{Bench, docker, guest};
 use crate::architecture::Architecture;
-use crate::emulator::{Cpu, Emulator, SUCCESS};
+use crate::emulator::{Emulator, SUCCESS};
 use crate::fingerprint::Fingerprint;
 use crate::setup::debian::Release;
 use crate::setup::unpacked;
 use crate::{paths, run};
 
-const PACKAGES: &[&str] = &[
-    "base-files",
-    "bash",
-    "coreutils",
-    "containerd",
-    "dbus",
-    "docker.io",
-    "runc",
-    "systemd-sysv",
-    "tini",
-    "udev",
-];
-/// What only the set-up of an installation needs, or a network.
-const WITHOUT: &[&str] = &["adduser", "iptables", "awk", "debconf", "debconf-2.0", "cdebconf"];
+/// What makes a Debian around docker.io that boots.
+const PACKAGES: &[&str] = &["bash", "coreutils", "dbus", "systemd-sysv", "udev"];
 const PATIENCE: Duration = Duration::from_secs(5 * 60);
 
 /// What the scripts of the packages would have made, or an installer: no more than Debian needs to boot to the end.
@@ -88,27 +76,18 @@ const LINKS: &[(&str, &str)] = &[
 /// # Errors
 /// When a package cannot be had, or Debian does not boot to the end.
 pub(super) fn measure(bench: &Bench, arch: Architecture) -> Result<Samples> {
+    // A terminal that is asked for its size, and does not answer, would be waited for; what only a first boot does, an
+    // installed Debian has behind it.
+    let words = [
+        "BENCH=debian",
+        "TERM=dumb",
+        "systemd.show_status=0",
+        "systemd.condition_needs_update=0",
+    ];
+    let words = words.map(str::to_owned).to_vec();
     let machine = Emulator {
-        arch,
-        cpu: Cpu::Plain,
-        cpus: CPUS,
-        memory_mib: MEMORY_MIB,
-        kernel: bench.kernel(arch),
-        initramfs: guest::initramfs(arch)?,
-        // A terminal that is asked for its size, and does not answer, would be waited for; what only a first boot does,
-        // an installed Debian has behind it.
-        words: [
-            "BENCH=debian",
-            "TERM=dumb",
-            "systemd.show_status=0",
-            "systemd.condition_needs_update=0",
-        ]
-        .map(str::to_owned)
-        .to_vec(),
-        folder: None,
         disk: Some(disk(arch)?),
-        vsock: None,
-        silence: PATIENCE,
+        ..guest::machine(bench, arch, MEMORY_MIB, words, PATIENCE)?
     };
     run::step(&format!(
         "measuring how soon an {} Debian has docker.io ready",
@@ -129,7 +108,8 @@ pub(super) fn measure(bench: &Bench, arch: Architecture) -> Result<Samples> {
 
 /// The root file system.
 fn disk(arch: Architecture) -> Result<PathBuf> {
-    let packages = unpacked::unpack("debian-guest", Release::Trixie, PACKAGES, WITHOUT, arch)?;
+    let packages = [docker::PACKAGES, PACKAGES].concat();
+    let packages = unpacked::unpack("debian-guest", Release::Trixie, &packages, docker::WITHOUT, arch)?;
     let program = guest::program(arch)?;
     let mut fingerprint = Fingerprint::new("debian guest 1");
     fingerprint.add(packages.to_string_lossy().as_bytes());
@@ -141,8 +121,7 @@ fn disk(arch: Architecture) -> Result<PathBuf> {
     let disk = paths::cache()
         .join("debian")
         .join(format!("debian-guest-{}.ext4", fingerprint.finish()));
-    docker::make_disk(&disk, &packages, |root| fill(root, &program))?;
-    Ok(disk)
+    docker::make_disk(&disk, &packages, |root| fill(root, &program))
 }
 
 fn fill(root: &Path, program: &Path) -> Result<()> {

@@ -11,17 +11,16 @@ use anyhow::{Context, Result, bail};
 use super::samples::Samples;
 use super::{Bench, guest, ours};
 use crate::architecture::Architecture;
-use crate::emulator::{Cpu, Emulator, SUCCESS};
+use crate::emulator::{Emulator, SUCCESS};
 use crate::setup::debian::Release;
 use crate::setup::unpacked;
 use crate::{images, paths, publish, run};
 
-/// The processors of both machines.
-pub(super) const CPUS: u32 = 2;
 /// The memory of both machines.
 pub(super) const MEMORY_MIB: u32 = 2048;
 
-const PACKAGES: &[&str] = &[
+/// docker.io with what a Debian has that runs it.
+pub(super) const PACKAGES: &[&str] = &[
     "base-files",
     "containerd",
     "docker-cli",
@@ -30,7 +29,7 @@ const PACKAGES: &[&str] = &[
     "tini",
 ];
 /// What only the set-up of an installation needs, or a network.
-const WITHOUT: &[&str] = &[
+pub(super) const WITHOUT: &[&str] = &[
     "adduser",
     "iptables",
     "sysvinit-utils",
@@ -63,18 +62,10 @@ pub(super) fn packages(arch: Architecture) -> Result<PathBuf> {
 
 /// Boots the guest and measures.
 pub(super) fn measure(bench: &Bench, arch: Architecture) -> Result<Docker> {
+    let words = vec!["BENCH=docker".to_owned(), format!("BENCH_RUNS={}", bench.runs)];
     let machine = Emulator {
-        arch,
-        cpu: Cpu::Plain,
-        cpus: CPUS,
-        memory_mib: MEMORY_MIB,
-        kernel: bench.kernel(arch),
-        initramfs: guest::initramfs(arch)?,
-        words: vec!["BENCH=docker".to_owned(), format!("BENCH_RUNS={}", bench.runs)],
-        folder: None,
         disk: Some(disk(arch)?),
-        vsock: None,
-        silence: PATIENCE,
+        ..guest::machine(bench, arch, MEMORY_MIB, words, PATIENCE)?
     };
     run::step(&format!("measuring docker.io in an {} guest", arch.docker()));
     let (mut ready, mut run, mut exec) = (None, Vec::new(), Vec::new());

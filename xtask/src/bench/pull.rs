@@ -4,8 +4,9 @@
 use anyhow::Result;
 
 use super::Bench;
-use super::docker::{CPUS, MEMORY_MIB};
+use super::docker::MEMORY_MIB;
 use super::dockerd::Dockerd;
+use super::guest::CPUS;
 use super::ours::Ours;
 use super::report::{Goal, Row, Unit};
 use super::samples::Samples;

@@ -9,7 +9,8 @@ use std::time::Instant;
 
 use anyhow::Result;
 
-use super::docker::{self, CPUS, MEMORY_MIB};
+use super::docker::{self, MEMORY_MIB};
+use super::guest::CPUS;
 use super::ours::Ours;
 use super::report::{Goal, Row, Unit};
 use super::samples::Samples;
@@ -57,41 +58,33 @@ pub(super) fn measure(bench: &Bench, arch: Architecture) -> Result<Vec<Row>> {
     let execs = (0..bench.runs)
         .map(|_| ours.seconds(&["exec", "day", "true"]))
         .collect::<Result<Vec<_>>>()?;
-    let row = |what, ours, baseline, docker: &Samples, most| {
-        Ok::<_, anyhow::Error>(
-            Row::of(what, arch, Unit::Seconds, &Samples::new(ours)?)
-                .against(baseline, docker)
-                .goal(Goal::MostTimes(most)),
-        )
+    let row = |what, ours: &Samples, baseline, docker: &Samples| {
+        Row::of(what, arch, Unit::Seconds, ours).against(baseline, docker)
     };
+    let boots = Samples::new(boots)?;
+    let alone = Samples::new(vec![docker.ready])?;
+    let (runs, execs) = (Samples::new(runs)?, Samples::new(execs)?);
     Ok(vec![
         row(
             "emulated: start to ready",
-            boots.clone(),
+            &boots,
             "Debian with docker.io",
             &debian,
-            MOST,
-        )?,
-        Row::of(
-            "emulated: start to ready",
-            arch,
-            Unit::Seconds,
-            &Samples::new(boots)?,
         )
-        .against("dockerd as PID 1's child", &Samples::new(vec![docker.ready])?),
+        .goal(Goal::MostTimes(MOST)),
+        row(
+            "emulated: start to ready",
+            &boots,
+            "dockerd as PID 1's child",
+            &alone,
+        ),
         row(
             "emulated: run --rm hello-world",
-            runs,
+            &runs,
             "docker run --rm",
             &docker.run,
-            MOST,
-        )?,
-        row(
-            "emulated: exec true",
-            execs,
-            "docker exec",
-            &docker.exec,
-            MOST_DAILY,
-        )?,
+        )
+        .goal(Goal::MostTimes(MOST)),
+        row("emulated: exec true", &execs, "docker exec", &docker.exec).goal(Goal::MostTimes(MOST_DAILY)),
     ])
 }

@@ -20,7 +20,7 @@ use super::report::{Goal, Row, Unit};
 use super::samples::Samples;
 use super::{Bench, guest};
 use crate::architecture::Architecture;
-use crate::emulator::{Cpu, Emulator, SUCCESS};
+use crate::emulator::{Emulator, SUCCESS};
 use crate::{paths, publish, run};
 
 /// The host sends [`BYTES`]; the guest answers with one. There is no half-close, which the other device takes for the
@@ -38,7 +38,6 @@ const BYTES: usize = 256 << 20;
 const PIECE: usize = 64 << 10;
 const ROUND_TRIPS: u32 = 5000;
 const MESSAGE: [u8; 64] = [7; 64];
-const CPUS: u32 = 2;
 const MEMORY_MIB: u32 = 512;
 /// Times the other device's.
 const LEAST: f64 = 1.5;
@@ -106,7 +105,7 @@ fn with_ours(bench: &Bench, arch: Architecture, figures: &mut Figures) -> Result
         "id": "bench",
         "architecture": arch.docker(),
         "accelerator": "tcg",
-        "cpus": CPUS,
+        "cpus": guest::CPUS,
         "memory_mib": MEMORY_MIB,
         "kernel": bench.kernel(arch),
         "initramfs": guest::initramfs(arch)?,
@@ -156,17 +155,8 @@ fn with_theirs(bench: &Bench, arch: Architecture, figures: &mut Figures) -> Resu
     let _process = Helper(process);
     wait_for(&device)?;
     let emulator = Emulator {
-        arch,
-        cpu: Cpu::Plain,
-        cpus: CPUS,
-        memory_mib: MEMORY_MIB,
-        kernel: bench.kernel(arch),
-        initramfs: guest::initramfs(arch)?,
-        words: words(),
-        folder: None,
-        disk: None,
         vsock: Some(device),
-        silence: PATIENCE,
+        ..guest::machine(bench, arch, MEMORY_MIB, words(), PATIENCE)?
     };
     std::thread::scope(|scope| {
         let guest = scope.spawn(|| emulator.run(PATIENCE, |_, line| eprintln!("    {line}")));

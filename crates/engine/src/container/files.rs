@@ -68,7 +68,7 @@ impl Engine {
         }
     }
 
-    /// Unpacks a tar, plain or in gzip, into a folder of a container. `keep_kinds` refuses to put a directory in the
+    /// Unpacks a tar, plain or compressed, into a folder of a container. `keep_kinds` refuses to put a directory in the
     /// place of anything else, or the reverse; `copy_owner` gives everything to the container's user.
     pub async fn extract_archive(
         &self,

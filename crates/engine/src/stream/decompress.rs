@@ -1,21 +1,25 @@
 //! Decompressing blocks, so it has a thread of its own between two short channels. Whoever drops these ends the thread:
 //! a client that sends nothing more holds none.
 
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader};
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
+use futures_util::stream;
 use tokio::sync::mpsc;
+use tokio_util::io::{StreamReader, SyncIoBridge};
 
 /// Bytes that go to the thread or come from it at once.
 pub(super) const CHUNK: usize = 64 << 10;
 
-/// Decompresses until the end of the stream, its first fault, or the end of who reads it. Blocks.
-pub(super) fn decompress(packed: mpsc::Receiver<Bytes>, unpacked: &mpsc::Sender<io::Result<Bytes>>) {
-    let packed = Chunks {
-        receiver: packed,
-        current: Bytes::new(),
-    };
-    let mut plain = match store::decompressor(packed) {
+/// Decompresses until the end of the stream, its first fault, or the end of who reads it. Blocks; to be called on a thread of
+/// the runtime that may block.
+pub(super) fn decompress(mut packed: mpsc::Receiver<Bytes>, unpacked: &mpsc::Sender<io::Result<Bytes>>) {
+    let chunks = stream::poll_fn(move |context| {
+        packed
+            .poll_recv(context)
+            .map(|chunk| chunk.map(Ok::<_, io::Error>))
+    });
+    let mut plain = match store::decompressor(SyncIoBridge::new(StreamReader::new(chunks))) {
         Ok(plain) => BufReader::with_capacity(CHUNK, plain),
         Err(error) => return drop(unpacked.blocking_send(Err(error))),
     };
@@ -31,35 +35,5 @@ pub(super) fn decompress(packed: mpsc::Receiver<Bytes>, unpacked: &mpsc::Sender<
             return;
         }
         plain.consume(length);
-    }
-}
-
-/// What a channel brings, to be read by a thread.
-struct Chunks {
-    receiver: mpsc::Receiver<Bytes>,
-    current: Bytes,
-}
-
-impl Read for Chunks {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let length = self.fill_buf()?.read(buffer)?;
-        self.consume(length);
-        Ok(length)
-    }
-}
-
-impl BufRead for Chunks {
-    fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        while self.current.is_empty() {
-            match self.receiver.blocking_recv() {
-                Some(chunk) => self.current = chunk,
-                None => break,
-            }
-        }
-        Ok(&self.current)
-    }
-
-    fn consume(&mut self, length: usize) {
-        self.current.advance(length.min(self.current.len()));
     }
 }
