@@ -117,7 +117,12 @@ impl Emulator {
         };
         let (machine, cpu, console) = match (self.arch, self.cpu) {
             (Architecture::Amd64, Cpu::Plain) => {
-                ("microvm,acpi=off,rtc=on,memory-backend=memory", "max", "ttyS0")
+                // Without what is slow when it is emulated, as in the emulated machine (`vmm`'s `qemu::arguments`).
+                (
+                    "microvm,acpi=off,rtc=on,memory-backend=memory",
+                    "max,erms=off,fsrm=off",
+                    "ttyS0",
+                )
             }
             (Architecture::Amd64, Cpu::Virtualising) => (
                 "microvm,acpi=off,rtc=on,memory-backend=memory",

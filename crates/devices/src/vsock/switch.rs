@@ -24,9 +24,10 @@ const TRANSMIT_QUEUE: usize = 1;
 const STOP: usize = 3;
 const LISTENER: usize = 4;
 const FIRST_CONNECTION: usize = 5;
-/// How long the guest waits to be told that packets of its were taken. It has no use for their buffers, and most often
-/// something for it comes before: then one interrupt tells both, and a round trip costs one less.
-const TRANSMIT_INTERRUPT_DELAY: Duration = Duration::from_millis(1);
+/// How long the guest waits to be told that packets of its were taken. It has no use for their buffers, and every time
+/// that it is told wakes a thread of its kernel to free them. So a program that sends a little and waits for the
+/// answer is told once for many packets.
+const TRANSMIT_DELAY: Duration = Duration::from_millis(1);
 /// Reads from each connection before the guest's packets are looked at again.
 const READ_ROUNDS: usize = 4;
 
@@ -61,7 +62,12 @@ pub(super) fn run(
             .and_then(|queue| attach("vsock", queue, &activation.memory))
     };
     let served = match (line(RECEIVE_QUEUE), line(TRANSMIT_QUEUE)) {
-        (Some(receive), Some(transmit)) => switch.serve(receive, transmit, listener, activation, stop),
+        (Some(receive), Some(mut transmit)) => {
+            let served = switch.serve(receive, &mut transmit, listener, activation, stop);
+            // A device that goes on later starts from what the driver was shown.
+            transmit.publish();
+            served
+        }
         // The guest set nothing up; it can only reset the device.
         _ => stop.event.wait(),
     };
@@ -83,7 +89,7 @@ impl Switch {
     fn serve<'m>(
         &mut self,
         mut receive: Line<'m>,
-        mut transmit: Line<'m>,
+        transmit: &mut Line<'m>,
         listener: &Socket,
         activation: &Activation,
         stop: &Stop,
@@ -92,7 +98,7 @@ impl Switch {
         let (mut run, mut batch) = (Run::default(), Batch::default());
         self.accept(listener);
         while !stop.asked() {
-            let turn = self.turn(&mut receive, &mut transmit, &mut run, &mut batch);
+            let turn = self.turn(&mut receive, transmit, &mut run, &mut batch);
             let more = match turn {
                 Ok(more) => more,
                 Err(error) => {
@@ -103,7 +109,7 @@ impl Switch {
             let timeout = if more {
                 Some(Duration::ZERO)
             } else {
-                transmit.owes().then_some(TRANSMIT_INTERRUPT_DELAY)
+                transmit.owes().then_some(TRANSMIT_DELAY)
             };
             let mut quiet = !more;
             for ready in self.poller.wait(&mut reports, timeout)? {
@@ -120,7 +126,7 @@ impl Switch {
                 }
             }
             if quiet {
-                transmit.pay();
+                transmit.publish();
             }
         }
         Ok(())
@@ -142,7 +148,7 @@ impl Switch {
         for _ in 0..READ_ROUNDS {
             let result = self.receive(receive, batch);
             if receive.publish() {
-                transmit.pay();
+                transmit.interrupted();
             }
             starved = result?;
             if starved || !self.table.work_for_guest() {

@@ -14,7 +14,8 @@ use crate::worker::Line;
 pub(super) struct Run<'m> {
     index: Option<usize>,
     slices: Vec<RingSlice<'m>>,
-    heads: Vec<u16>,
+    /// The heads of the chains, each with the bytes in it.
+    heads: Vec<(u16, usize)>,
 }
 
 impl Switch {
@@ -28,9 +29,9 @@ impl Switch {
             match line.ring.take(&mut readable, &mut writable) {
                 Ok(Some(chain)) => {
                     if chain.malformed || !self.packet(&readable, line, run) {
-                        line.ring.give(chain.head, 0);
+                        line.give_sent(chain.head, chain.readable);
                     } else {
-                        run.heads.push(chain.head);
+                        run.heads.push((chain.head, chain.readable));
                     }
                 }
                 Ok(None) => break,
@@ -117,8 +118,8 @@ impl Switch {
             }
         }
         run.slices.clear();
-        for head in run.heads.drain(..) {
-            line.ring.give(head, 0);
+        for (head, bytes) in run.heads.drain(..) {
+            line.give_sent(head, bytes);
         }
     }
 
