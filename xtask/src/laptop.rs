@@ -37,6 +37,7 @@ const BOOTS: u32 = 4;
 const CORE: &[&str] = &[
     "archives::a_saved_image_is_loaded_again_and_runs",
     "bad_host::apart::without_permission_on_kvm",
+    "clock::",
     "crash::",
     "exec::",
     "files::files_are_copied_out_of_and_into_a_running",
@@ -81,6 +82,7 @@ pub fn end_to_end(arch: Architecture, filters: &[String]) -> Result<()> {
     let words = vec![
         format!("SAMPAN_E2E_ARCH={}", arch.docker()),
         "SAMPAN_E2E_ACCEL=kvm".to_owned(),
+        "SAMPAN_E2E_LAPTOP=1".to_owned(),
         format!("SAMPAN_E2E_BIN={FOLDER}/bin/sampan"),
         format!("SAMPAN_E2E_IMAGES={FOLDER}/images"),
         format!("SAMPAN_SHARE={FOLDER}/share"),

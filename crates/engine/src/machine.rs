@@ -10,6 +10,7 @@
 //! A guest that ended is never used again: whoever needs a machine next boots another.
 
 mod boot;
+mod clock;
 mod control;
 mod disk;
 mod guest;

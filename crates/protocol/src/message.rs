@@ -149,7 +149,7 @@ pub enum Request {
     },
     /// How the guest is. Answered by [`Reply::Diagnosis`].
     Diagnose,
-    /// Sets the wall clock, in nanoseconds since the Unix epoch (after the laptop woke).
+    /// What the host's wall clock says, in nanoseconds since the Unix epoch: the guest's goes that way.
     SetClock { unix_time_ns: u64 },
     /// Unmounts image layers that no container uses any more, named by diff ID, so that the host can take
     /// their extents away. Answered by [`Reply::Released`].

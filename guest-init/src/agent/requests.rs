@@ -79,7 +79,7 @@ impl Agent {
                 network::remove_bridge(&bridge).map(|()| Reply::Done)
             }),
             Request::Diagnose => Ok(Reply::Diagnosis(Box::new(diagnose::diagnosis()))),
-            Request::SetClock { unix_time_ns } => clock::set(unix_time_ns).map(|()| Reply::Done),
+            Request::SetClock { unix_time_ns } => clock::follow(unix_time_ns).map(|()| Reply::Done),
             Request::ReleaseLayers { diff_ids } => Ok(Reply::Released {
                 diff_ids: self.containers.layers.release(diff_ids),
             }),

@@ -7,6 +7,7 @@ pub(crate) mod ioctl;
 pub(crate) mod process;
 pub(crate) mod seccomp;
 pub(crate) mod signal;
+pub(crate) mod time;
 pub(crate) mod vsock;
 
 use std::io;

@@ -4,6 +4,7 @@ mod archives;
 mod bad_host;
 mod bad_registry;
 mod clients;
+mod clock;
 mod compose;
 mod contexts;
 mod crash;
@@ -100,6 +101,7 @@ pub fn all(shared: &Shared) -> Vec<Trial> {
         } else {
             &[]
         },
+        if kind.laptop { clock::ALL } else { &[] },
         if namespaces_are_possible() {
             bad_host::apart::ALL
         } else {

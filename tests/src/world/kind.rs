@@ -9,6 +9,8 @@ pub struct Kind {
     pub architecture: String,
     /// `auto`, `kvm` or `tcg`.
     pub acceleration: String,
+    /// Whether this computer is the virtual laptop, which belongs to the tests.
+    pub laptop: bool,
     pub program: PathBuf,
     pub share: PathBuf,
     pub images: PathBuf,
@@ -30,6 +32,7 @@ impl Kind {
         Self {
             architecture: env::var("SAMPAN_E2E_ARCH").unwrap_or_else(|_| own.to_owned()),
             acceleration: env::var("SAMPAN_E2E_ACCEL").unwrap_or_else(|_| "auto".to_owned()),
+            laptop: env::var_os("SAMPAN_E2E_LAPTOP").is_some(),
             program: env::var_os("SAMPAN_E2E_BIN").map_or(beside, PathBuf::from),
             share: env::var_os("SAMPAN_SHARE")
                 .map(PathBuf::from)

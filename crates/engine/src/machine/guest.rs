@@ -10,9 +10,11 @@ use protocol::{
 };
 use store::ImageLayer;
 use tokio::sync::{RwLockReadGuard, oneshot, watch};
+use tracing::Instrument;
 use vmm::control::Inspection;
 
 use super::Known;
+use super::clock::{self, Clock};
 use super::control::{Control, GuestError, Watched};
 use super::layers::Layers;
 use super::process::{Ended, VmmProcess};
@@ -65,6 +67,7 @@ pub(crate) struct Guest {
     control: Control,
     streams: Streams,
     layers: Layers,
+    clock: Clock,
     process: Arc<VmmProcess>,
     ended: watch::Receiver<Option<Ended>>,
 }
@@ -91,7 +94,7 @@ impl Guest {
             Arc::downgrade(&process),
             ended.clone(),
         ));
-        Arc::new(Self {
+        let guest = Arc::new(Self {
             architecture: booted.architecture,
             hello: booted.hello,
             start_ms: booted.start_ms,
@@ -99,9 +102,19 @@ impl Guest {
             control: booted.control,
             streams: booted.streams,
             layers: Layers::default(),
+            clock: Clock::told(time::now()),
             process,
-            ended,
-        })
+            ended: ended.clone(),
+        });
+        let watching = clock::tell_of_jumps(Arc::downgrade(&guest), ended);
+        tokio::spawn(watching.in_current_span());
+        guest
+    }
+
+    /// Tells the guest what time it is.
+    pub(super) fn tell_time(&self) {
+        let unix_time_ns = u64::try_from(time::now()).unwrap_or_default();
+        self.tell(Request::SetClock { unix_time_ns });
     }
 
     /// Whether it can still be used.
@@ -206,6 +219,7 @@ impl Guest {
 
     /// Starts a container or exec.
     pub(crate) async fn start(&self, request: Request) -> Result<u32, GuestError> {
+        self.keep_time();
         match self.request_within(request, START_PATIENCE).await? {
             Reply::Started { pid, parts } => {
                 let parts = parts.into_iter().take(MOST_PARTS);
@@ -220,6 +234,7 @@ impl Guest {
 
     /// Starts an exec. One that stands still with its container says nothing, and the machine is well all the same.
     pub(crate) async fn start_exec(&self, request: Request) -> Result<u32, GuestError> {
+        self.keep_time();
         match self.request_patiently(request, START_PATIENCE).await? {
             Reply::Started { pid, .. } => Ok(pid),
             _ => Ok(0),
@@ -242,6 +257,13 @@ impl Guest {
             clock_off_by_ns: off_by(before, guest, time::now()),
             diagnosis,
         })
+    }
+
+    /// Tells the guest the time, if that is long ago: what starts in it is to find it right.
+    fn keep_time(&self) {
+        if self.clock.is_due(time::now()) {
+            self.tell_time();
+        }
     }
 
     /// Asks the guest for something that is done soon.
