@@ -20,8 +20,10 @@ use crate::sys;
 const FILE: &str = "config.toml";
 const DEFAULT_MEMORY_MIB: u32 = 1024;
 const MAX_CPUS: u32 = 32;
-/// In seconds.
+/// Seconds.
 const REGISTRY_TIMEOUT: u64 = 30;
+/// Seconds.
+const IDLE_TIMEOUT: u64 = 300;
 
 /// The folder of all state, absolute.
 pub(crate) fn home() -> Result<PathBuf> {
@@ -53,6 +55,8 @@ pub(crate) struct Settings {
     pub(crate) disk: Option<String>,
     /// Whether a machine's kernel tells its whole boot in `machines/<architecture>/console.log`.
     pub(crate) verbose_console: Option<bool>,
+    /// Seconds after which a machine that nobody uses is stopped; 0: never.
+    pub(crate) idle_timeout: Option<u64>,
     /// Registries that are spoken to without TLS.
     pub(crate) insecure_registries: Vec<String>,
     /// Seconds without a byte after which a registry counts as stalled.
@@ -100,6 +104,7 @@ impl Settings {
         self.disk = other.disk.or(self.disk);
         self.registry_timeout = other.registry_timeout.or(self.registry_timeout);
         self.verbose_console = other.verbose_console.or(self.verbose_console);
+        self.idle_timeout = other.idle_timeout.or(self.idle_timeout);
         self.insecure_registries.extend(other.insecure_registries);
         self.mirrors.extend(other.mirrors);
         self.log_driver = other.log_driver.or(self.log_driver);
@@ -141,6 +146,10 @@ impl Settings {
                 .as_deref()
                 .map_or(Ok(engine::DEFAULT_DISK), disk_bytes)?,
             verbose_console: self.verbose_console.unwrap_or_default(),
+            idle: match self.idle_timeout.unwrap_or(IDLE_TIMEOUT) {
+                0 => None,
+                seconds => Some(Duration::from_secs(seconds)),
+            },
             mirrors: self.mirrors.clone().into_iter().collect(),
             insecure_registries: self.insecure_registries.clone(),
             registry_timeout: Duration::from_secs(self.registry_timeout.unwrap_or(REGISTRY_TIMEOUT).max(1)),
@@ -209,6 +218,8 @@ fn share(executable: &Path) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
+    use rstest::rstest;
+
     use super::*;
 
     #[test]
@@ -225,6 +236,18 @@ mod tests {
             config.mirrors,
             [("docker.io".to_owned(), vec!["http://127.0.0.1:5000".to_owned()])]
         );
+    }
+
+    #[rstest]
+    #[case("", Some(IDLE_TIMEOUT))]
+    #[case("idle-timeout = 7", Some(7))]
+    #[case("idle-timeout = 0", None)]
+    fn a_file_sets_when_a_machine_that_nobody_uses_is_stopped(
+        #[case] text: &str,
+        #[case] seconds: Option<u64>,
+    ) {
+        let config = Settings::parse(text).unwrap().engine("/h".into()).unwrap();
+        assert_eq!(config.idle, seconds.map(Duration::from_secs));
     }
 
     #[test]

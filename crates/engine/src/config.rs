@@ -52,6 +52,8 @@ pub struct EngineConfig {
     pub disk_bytes: u64,
     /// Whether a machine's kernel says on its console all that it has to say; else errors and worse.
     pub verbose_console: bool,
+    /// How long a machine runs that nobody uses; `None`: until it is stopped.
+    pub idle: Option<Duration>,
     /// Where to pull a registry's images from instead: (registry domain, base URLs in the order to try).
     pub mirrors: Vec<(String, Vec<String>)>,
     /// Registries (`host[:port]`) that are spoken to without TLS.

@@ -45,7 +45,7 @@ pub(crate) use spec::resolv_conf;
 use crate::error::{EngineError, Result};
 use crate::lock::LockExt;
 use crate::log::{LogFile, LogSettings, Subject};
-use crate::machine::Guest;
+use crate::machine::Lease;
 use crate::network::Active;
 use crate::record::Record;
 use crate::state::{Commit, State};
@@ -90,7 +90,7 @@ pub(crate) struct Container {
     /// What it has on networks while it runs, by their IDs.
     active: Mutex<BTreeMap<String, Active>>,
     /// The guest that it runs in.
-    guest: Mutex<Option<Arc<Guest>>>,
+    guest: Mutex<Option<Lease>>,
 }
 
 impl Container {
@@ -198,11 +198,11 @@ impl Container {
     }
 
     /// The guest that the container runs in, if it runs.
-    pub(crate) fn guest(&self) -> Option<Arc<Guest>> {
+    pub(crate) fn guest(&self) -> Option<Lease> {
         self.guest.locked().clone()
     }
 
-    fn set_guest(&self, guest: Option<Arc<Guest>>) {
+    fn set_guest(&self, guest: Option<Lease>) {
         *self.guest.locked() = guest;
     }
 

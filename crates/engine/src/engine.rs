@@ -16,7 +16,7 @@ use crate::container::{Container, Execs};
 use crate::error::{EngineError, Result};
 use crate::events::Events;
 use crate::log::{self, LogSettings};
-use crate::machine::{Known, Machine, MachineSettings};
+use crate::machine::{Known, Machine, MachineEvent, MachineSettings};
 use crate::network::Networks;
 use crate::record::{Record, VolumeMount};
 use crate::registry::Registry;
@@ -90,7 +90,7 @@ impl Engine {
         sweep(&containers, &registry, &contents.unreadable.containers);
         let accelerations = Arc::new(Accelerations::new(config.acceleration));
         let unreadable = !contents.unreadable.containers.is_empty() || contents.unreadable.volumes > 0;
-        let (boots, booted) = mpsc::unbounded_channel();
+        let (sender, events) = mpsc::unbounded_channel();
         let machine = |architecture| {
             Arc::new(new_machine(
                 &config,
@@ -98,7 +98,7 @@ impl Engine {
                 &accelerations,
                 &registry,
                 &volumes,
-                &boots,
+                &sender,
                 unreadable,
             ))
         };
@@ -120,7 +120,7 @@ impl Engine {
             config,
         };
         let inner = Arc::new(inner);
-        tokio::spawn(start_containers(Arc::downgrade(&inner), booted));
+        tokio::spawn(follow_machines(Arc::downgrade(&inner), events));
         Ok(Self { inner })
     }
 
@@ -172,17 +172,16 @@ impl Inner {
     }
 }
 
-/// Starts what its policy wants to run: now, and of each machine when it boots.
-async fn start_containers(inner: Weak<Inner>, mut booted: mpsc::UnboundedReceiver<Architecture>) {
-    let mut architecture = None;
-    loop {
-        match inner.upgrade() {
-            Some(inner) => inner.start_by_policy(architecture).await,
-            None => return,
-        }
-        match booted.recv().await {
-            Some(which) => architecture = Some(which),
-            None => return,
+/// Starts what its policy wants to run: now, and of each machine when it boots. Stops machines that nobody uses.
+async fn follow_machines(inner: Weak<Inner>, mut events: mpsc::UnboundedReceiver<MachineEvent>) {
+    if let Some(inner) = inner.upgrade() {
+        inner.start_by_policy(None).await;
+    }
+    while let Some(event) = events.recv().await {
+        let Some(inner) = inner.upgrade() else { return };
+        match event {
+            MachineEvent::Booted(architecture) => inner.start_by_policy(Some(architecture)).await,
+            MachineEvent::Unused(architecture) => inner.stop_unused_machine(architecture).await,
         }
     }
 }
@@ -193,7 +192,7 @@ fn new_machine(
     accelerations: &Arc<Accelerations>,
     registry: &Arc<Registry>,
     volumes: &Arc<Volumes>,
-    boots: &mpsc::UnboundedSender<Architecture>,
+    events: &mpsc::UnboundedSender<MachineEvent>,
     unreadable: bool,
 ) -> Machine {
     let settings = MachineSettings {
@@ -203,6 +202,7 @@ fn new_machine(
         memory_mib: config.memory_mib,
         disk_bytes: config.disk_bytes,
         verbose_console: config.verbose_console,
+        idle: config.idle,
         kernel: config.kernel(architecture),
         initramfs: config.initramfs(architecture),
         directory: config.machine(architecture),
@@ -214,7 +214,7 @@ fn new_machine(
         container: Box::new(move |id| unreadable || registry.get(id).is_some()),
         volume: Box::new(move |id| unreadable || volumes.has_directory(id)),
     };
-    Machine::new(settings, accelerations.clone(), known, boots.clone())
+    Machine::new(settings, accelerations.clone(), known, events.clone())
 }
 
 /// One service at a time has a home.

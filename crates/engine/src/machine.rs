@@ -15,12 +15,13 @@ mod control;
 mod disk;
 mod guest;
 mod layers;
+mod lease;
 mod process;
 mod sizes;
 mod streams;
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -30,6 +31,7 @@ use tokio::sync::mpsc;
 
 pub(crate) use control::{GuestError, Watched};
 pub(crate) use guest::{Examined, Guest, ProcessKey};
+pub(crate) use lease::Lease;
 pub(crate) use sizes::{Counted, ToCount};
 pub(crate) use streams::ExpectedStream;
 
@@ -50,6 +52,8 @@ pub(crate) struct MachineSettings {
     pub(crate) memory_mib: u32,
     pub(crate) disk_bytes: u64,
     pub(crate) verbose_console: bool,
+    /// How long nobody uses it before it is to be stopped; `None`: it runs on.
+    pub(crate) idle: Option<Duration>,
     pub(crate) kernel: PathBuf,
     pub(crate) initramfs: PathBuf,
     /// The machine's own folder.
@@ -75,18 +79,28 @@ pub(crate) struct Known {
     pub(crate) volume: Box<dyn Fn(&str) -> bool + Send + Sync>,
 }
 
+/// What became of a machine.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum MachineEvent {
+    /// It booted, and not only after a rest.
+    Booted(Architecture),
+    /// Nobody used it for as long as its settings say.
+    Unused(Architecture),
+}
+
 /// One machine, whether it runs or not.
 pub(crate) struct Machine {
     pub(crate) settings: MachineSettings,
     pub(crate) accelerations: Arc<Accelerations>,
     known: Known,
-    /// Told of each boot.
-    boots: mpsc::UnboundedSender<Architecture>,
+    events: mpsc::UnboundedSender<MachineEvent>,
     /// Held while booting or stopping.
     transition: tokio::sync::Mutex<()>,
     current: Mutex<Option<Arc<Guest>>>,
     /// How often the user stopped it.
     stops: AtomicU64,
+    /// It was stopped as nobody used it, so nothing is to start with its next boot.
+    rests: AtomicBool,
     /// Boots that were tried, and why the last one failed.
     attempts: AtomicU64,
     last_error: Mutex<Option<String>>,
@@ -97,16 +111,17 @@ impl Machine {
         settings: MachineSettings,
         accelerations: Arc<Accelerations>,
         known: Known,
-        boots: mpsc::UnboundedSender<Architecture>,
+        events: mpsc::UnboundedSender<MachineEvent>,
     ) -> Self {
         Self {
             settings,
             accelerations,
             known,
-            boots,
+            events,
             transition: tokio::sync::Mutex::default(),
             current: Mutex::default(),
             stops: AtomicU64::new(0),
+            rests: AtomicBool::new(false),
             attempts: AtomicU64::new(0),
             last_error: Mutex::default(),
         }
@@ -117,13 +132,15 @@ impl Machine {
     }
 
     /// The guest that runs now, if one does.
-    pub(crate) fn running(&self) -> Option<Arc<Guest>> {
-        self.current.locked().clone().filter(|guest| guest.is_alive())
+    pub(crate) fn running(&self) -> Option<Lease> {
+        let current = self.current.locked();
+        let guest = current.as_ref().filter(|guest| guest.is_alive());
+        guest.cloned().map(Lease::of)
     }
 
     /// The running guest, booted if there is none. Everybody who asks while a boot is under way gets its
     /// outcome. Cancelling the future does not stop the boot.
-    pub(crate) async fn guest(self: &Arc<Self>) -> Result<Arc<Guest>> {
+    pub(crate) async fn guest(self: &Arc<Self>) -> Result<Lease> {
         if let Some(guest) = self.running() {
             journey::happened(|| Step::MachineRan {
                 architecture: self.settings.architecture.to_string(),
@@ -138,7 +155,7 @@ impl Machine {
             .map_err(|error| self.error(format!("could not be booted: {error}")))?
     }
 
-    async fn boot_after(self: Arc<Self>, seen: u64) -> Result<Arc<Guest>> {
+    async fn boot_after(self: Arc<Self>, seen: u64) -> Result<Lease> {
         let waiting = journey::begin();
         let _transition = self.transition.lock().await;
         if let Some(guest) = self.running() {
@@ -158,11 +175,15 @@ impl Machine {
         match booted {
             Ok(guest) => {
                 *self.last_error.locked() = None;
-                *self.current.locked() = Some(guest.clone());
+                let lease = Lease::of(guest.clone());
                 guest.forget_unknown(&self.known);
-                // Nobody listens when the engine is going away.
-                let _ = self.boots.send(self.settings.architecture);
-                Ok(guest)
+                self.watch_use(&guest);
+                *self.current.locked() = Some(guest);
+                if !self.rests.swap(false, Ordering::AcqRel) {
+                    // Nobody listens when the engine is going away.
+                    let _ = self.events.send(MachineEvent::Booted(self.settings.architecture));
+                }
+                Ok(lease)
             }
             Err(message) => {
                 tracing::error!(architecture = %self.settings.architecture, message, "boot failed");
@@ -170,6 +191,20 @@ impl Machine {
                 Err(self.error(message))
             }
         }
+    }
+
+    /// Tells each time that nobody used the guest for a while, until it is gone.
+    fn watch_use(&self, guest: &Guest) {
+        let Some(patience) = self.settings.idle else {
+            return;
+        };
+        let mut leases = guest.leases.watch();
+        let (events, architecture) = (self.events.clone(), self.settings.architecture);
+        tokio::spawn(async move {
+            while lease::unused(&mut leases, patience).await
+                && events.send(MachineEvent::Unused(architecture)).is_ok()
+            {}
+        });
     }
 
     /// Stops the guest in an orderly way, its data disk written out, and remembers what `wanted` held before. A machine
@@ -182,23 +217,46 @@ impl Machine {
             // Whoever finds that the guest is not stopping yet has seen the old number.
             let alive = guest.as_ref().is_some_and(|guest| guest.begin_stop());
             machine.stops.fetch_add(1, Ordering::AcqRel);
-            let Some(guest) = guest else { return };
-            let counted = if alive && !wanted.is_empty() {
-                let counting = tokio::time::timeout(COUNT_PATIENCE, guest.count(&wanted));
-                counting.await.ok().and_then(Result::ok)
-            } else {
-                None
-            };
-            if guest.shutdown().await
-                && let Some(counted) = counted
-            {
-                let (directory, disk) = (machine.settings.directory.clone(), machine.settings.data_disk());
-                let remembering =
-                    tokio::task::spawn_blocking(move || sizes::remember(&directory, &disk, counted));
-                let _ = remembering.await;
+            machine.rests.store(false, Ordering::Release);
+            if let Some(guest) = guest {
+                machine.end(&guest, alive, wanted).await;
             }
         });
         let _ = stopping.await;
+    }
+
+    /// The same for a guest that nobody uses; one that somebody does goes on.
+    pub(crate) async fn stop_unused(self: &Arc<Self>, wanted: ToCount) {
+        let machine = self.clone();
+        let stopping = tokio::spawn(async move {
+            let _transition = machine.transition.lock().await;
+            // Leases are given out under the same lock, so that from here on nobody gets one.
+            let guest = machine.current.locked().take_if(|guest| guest.leases.is_empty());
+            let Some(guest) = guest else { return };
+            tracing::info!(architecture = %machine.architecture(), "nobody uses the machine: it is stopped");
+            let alive = guest.begin_stop();
+            machine.rests.store(alive, Ordering::Release);
+            machine.end(&guest, alive, wanted).await;
+        });
+        let _ = stopping.await;
+    }
+
+    /// Ends a guest that was taken from its users.
+    async fn end(&self, guest: &Guest, alive: bool, wanted: ToCount) {
+        let counted = if alive && !wanted.is_empty() {
+            let counting = tokio::time::timeout(COUNT_PATIENCE, guest.count(&wanted));
+            counting.await.ok().and_then(Result::ok)
+        } else {
+            None
+        };
+        if guest.shutdown().await
+            && let Some(counted) = counted
+        {
+            let (directory, disk) = (self.settings.directory.clone(), self.settings.data_disk());
+            let remembering =
+                tokio::task::spawn_blocking(move || sizes::remember(&directory, &disk, counted));
+            let _ = remembering.await;
+        }
     }
 
     /// How often the user stopped it.

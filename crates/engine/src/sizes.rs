@@ -113,15 +113,26 @@ impl Inner {
 
     /// Stops a machine in an orderly way.
     pub(crate) async fn stop_machine(&self, architecture: Architecture) {
+        let wanted = self.to_count(architecture);
+        self.machine(architecture).stop(wanted).await;
+        self.give_restarts_up(architecture).await;
+    }
+
+    /// The same for a machine that nobody uses.
+    pub(crate) async fn stop_unused_machine(&self, architecture: Architecture) {
+        let wanted = self.to_count(architecture);
+        self.machine(architecture).stop_unused(wanted).await;
+    }
+
+    /// What a machine has something of.
+    fn to_count(&self, architecture: Architecture) -> ToCount {
         let records: Vec<Record> = self
             .registry
             .all()
             .iter()
             .map(|container| container.record())
             .collect();
-        let wanted = to_count(architecture, &records, &self.volumes.all());
-        self.machine(architecture).stop(wanted).await;
-        self.give_restarts_up(architecture).await;
+        to_count(architecture, &records, &self.volumes.all())
     }
 }
 

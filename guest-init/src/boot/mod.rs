@@ -70,7 +70,8 @@ fn mount_data() -> Result<(), String> {
     Ok(())
 }
 
-/// Limits and kernel parameters that programs in containers are used to from Docker's own hosts.
+/// Limits and kernel parameters that programs in containers are used to from Docker's own hosts, and those that let an
+/// idle guest sleep.
 fn tune(problems: &mut Vec<String>) {
     const OPEN_FILES: u64 = 1 << 20;
     let files = Rlimit {
@@ -93,6 +94,10 @@ fn tune(problems: &mut Vec<String>) {
     for (name, value) in [
         ("vm/max_map_count", "262144"),
         ("fs/inotify/max_user_instances", "1024"),
+        // Looks twice a second whether huge pages could be made in advance.
+        ("vm/compaction_proactiveness", "0"),
+        // Looks every second, by default, whether a processor has counters to fold.
+        ("vm/stat_interval", "60"),
     ] {
         // A kernel without the parameter is as good.
         let _ = fs::write(format!("/proc/sys/{name}"), value);

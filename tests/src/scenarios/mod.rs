@@ -16,6 +16,7 @@ mod files;
 mod first_run;
 mod hostile_clients;
 mod hostile_images;
+mod idle;
 mod isolation;
 mod lifecycle;
 mod limits;
@@ -83,6 +84,7 @@ pub fn all(shared: &Shared) -> Vec<Trial> {
         first_run::ALL,
         hostile_clients::ALL,
         hostile_images::ALL,
+        idle::ALL,
         load::ALL,
         login::ALL,
         policies::ALL,

@@ -220,8 +220,13 @@ impl World {
 
     /// The process ID of the machine's own process.
     pub fn machine_pid(&self) -> i32 {
+        self.running_machine().unwrap()
+    }
+
+    /// The same of a machine that may not run.
+    pub fn running_machine(&self) -> Option<i32> {
         let inspection: serde_json::Value = serde_json::from_str(&self.ok(["machine", "inspect"])).unwrap();
-        inspection["Pid"].as_i64().unwrap() as i32
+        Some(inspection["Pid"].as_i64()? as i32)
     }
 }
 

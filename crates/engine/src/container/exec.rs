@@ -14,7 +14,7 @@ use super::{Container, validate};
 use crate::engine::{Engine, Inner};
 use crate::error::{EngineError, Result};
 use crate::lock::LockExt;
-use crate::machine::{Guest, GuestError, ProcessKey, Watched};
+use crate::machine::{Guest, GuestError, Lease, ProcessKey, Watched};
 use crate::names;
 use crate::record::{KILLED, Phase};
 use crate::stream::{Attached, Attachment, Channel, Chunk, DetachKeys, Hub, Input, StdinPipe};
@@ -39,7 +39,7 @@ pub(crate) struct Exec {
 #[derive(Clone, Debug, Default)]
 struct ExecState {
     started: bool,
-    guest: Option<Arc<Guest>>,
+    guest: Option<Lease>,
     pid: u32,
     exit_code: Option<i64>,
     /// When it ended, so that the oldest can be forgotten.
@@ -198,7 +198,7 @@ impl Engine {
 
 impl Container {
     /// Whether more processes can be started in it now.
-    fn executable(&self) -> Result<Arc<Guest>> {
+    fn executable(&self) -> Result<Lease> {
         match self.with_record(|record| record.state.phase) {
             Phase::Restarting => Err(EngineError::Conflict(format!(
                 "Container {} is restarting, wait until the container is running",

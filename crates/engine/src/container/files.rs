@@ -15,7 +15,7 @@ use tokio::sync::{OwnedMutexGuard, mpsc, oneshot};
 use super::Container;
 use crate::engine::{Engine, Inner};
 use crate::error::{EngineError, Result};
-use crate::machine::{ExpectedStream, Guest, GuestError};
+use crate::machine::{ExpectedStream, GuestError, Lease};
 use crate::names;
 use crate::record::Record;
 use crate::stream::{Archive, ArchiveError, REST_PATIENCE, drain};
@@ -36,7 +36,7 @@ pub type FileStream = mpsc::Receiver<std::io::Result<Bytes>>;
 
 /// What keeps a container as it is while somebody works on its files.
 struct Held {
-    guest: Arc<Guest>,
+    guest: Lease,
     /// Of a container that does not run: nobody starts or removes it.
     _transition: Option<OwnedMutexGuard<()>>,
     /// What such a one is made of.

@@ -14,7 +14,7 @@ use super::signal::SIGKILL;
 use crate::engine::Inner;
 use crate::error::{EngineError, Result};
 use crate::lock::LockExt;
-use crate::machine::Guest;
+use crate::machine::{Guest, Lease};
 use crate::record::Phase;
 use crate::stream::Attached;
 use crate::time;
@@ -198,7 +198,7 @@ impl Container {
 
 impl Inner {
     /// Checks a container's health for as long as it runs. The caller ends it with the run.
-    pub(crate) async fn check_health(self: Arc<Self>, container: Arc<Container>, guest: Arc<Guest>) {
+    pub(crate) async fn check_health(self: Arc<Self>, container: Arc<Container>, guest: Lease) {
         let check = container.with_record(|record| {
             Check::of(record.config.healthcheck.as_ref(), record.config.shell.as_deref())
         });

@@ -11,7 +11,7 @@ use super::stdio::{self, Carried, Ends, Wanted};
 use super::{Container, spec};
 use crate::engine::Inner;
 use crate::error::{EngineError, Result};
-use crate::machine::{Guest, GuestError, Machine, ProcessKey, Watched};
+use crate::machine::{Guest, GuestError, Lease, Machine, ProcessKey, Watched};
 use crate::network::Wiring;
 use crate::record::{Phase, Record};
 use crate::time;
@@ -28,7 +28,7 @@ const START_FAILED: i64 = 128;
 
 /// A container that runs.
 pub(crate) struct Launched {
-    pub(crate) guest: Arc<Guest>,
+    pub(crate) guest: Lease,
     pub(crate) watched: Watched,
     pub(crate) carried: Carried,
 }

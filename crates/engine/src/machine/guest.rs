@@ -17,6 +17,7 @@ use super::Known;
 use super::clock::{self, Clock};
 use super::control::{Control, GuestError, Watched};
 use super::layers::Layers;
+use super::lease::Leases;
 use super::process::{Ended, VmmProcess};
 use super::sizes::{Counted, ToCount};
 use super::streams::{ExpectedStream, Streams};
@@ -68,6 +69,7 @@ pub(crate) struct Guest {
     streams: Streams,
     layers: Layers,
     clock: Clock,
+    pub(super) leases: Leases,
     process: Arc<VmmProcess>,
     ended: watch::Receiver<Option<Ended>>,
 }
@@ -103,6 +105,7 @@ impl Guest {
             streams: booted.streams,
             layers: Layers::default(),
             clock: Clock::told(time::now()),
+            leases: Leases::default(),
             process,
             ended: ended.clone(),
         });

@@ -88,6 +88,7 @@ pub(crate) fn open(root: &Path) -> engine::Result<Engine> {
         memory_mib: 512,
         disk_bytes: engine::DEFAULT_DISK,
         verbose_console: false,
+        idle: None,
         mirrors: Vec::new(),
         insecure_registries: Vec::new(),
         registry_timeout: std::time::Duration::from_secs(30),
