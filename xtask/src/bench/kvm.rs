@@ -18,6 +18,8 @@ use crate::{laptop, publish, qemu, run};
 const DATA_BYTES: u64 = 64 << 20;
 /// Of service and machine's process with an idle guest of 512 MiB.
 const MOST_MEMORY_MIB: f64 = 100.0;
+/// Of their threads, a second.
+const MOST_WAKE_UPS: f64 = 1.0;
 
 pub(super) fn measure(bench: &Bench, arch: Architecture) -> Result<Vec<Row>> {
     let baseline = match arch {
@@ -44,7 +46,7 @@ pub(super) fn measure(bench: &Bench, arch: Architecture) -> Result<Vec<Row>> {
         arch.docker()
     ));
     let words = vec!["BENCH=kvm".to_owned(), format!("BENCH_RUNS={}", bench.runs)];
-    let (mut ours, mut theirs, mut memory) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut ours, mut theirs, mut memory, mut wake_ups) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let result = laptop::boot(
         arch,
         &folder,
@@ -58,6 +60,7 @@ pub(super) fn measure(bench: &Bench, arch: Architecture) -> Result<Vec<Row>> {
                 Some(("boot-ours", seconds)) => ours.push(seconds),
                 Some(("boot-qemu", seconds)) => theirs.push(seconds),
                 Some(("memory-service" | "memory-vmm", kibibytes)) => memory.push(kibibytes / 1024.0),
+                Some(("wake-ups", rate)) => wake_ups.push(rate),
                 _ => eprintln!("    {line}"),
             }
         },
@@ -87,5 +90,12 @@ pub(super) fn measure(bench: &Bench, arch: Architecture) -> Result<Vec<Row>> {
             memory.iter().sum(),
         )
         .goal(Goal::Most(MOST_MEMORY_MIB)),
+        Row::of(
+            "KVM: wake-ups of service + VMM, idle",
+            arch,
+            Unit::PerSecond,
+            &Samples::new(wake_ups)?,
+        )
+        .goal(Goal::Most(MOST_WAKE_UPS)),
     ])
 }

@@ -8,8 +8,8 @@ mod debian;
 mod docker;
 mod dockerd;
 mod guest;
+mod idle;
 mod kvm;
-mod memory;
 mod ours;
 mod pull;
 mod report;
@@ -40,8 +40,8 @@ pub enum Point {
     Pull,
     /// Bytes and round trips over vsock, against vhost-device-vsock.
     Vsock,
-    /// What an idle emulated machine costs in memory.
-    Memory,
+    /// What an idle emulated machine costs in memory and wake-ups.
+    Idle,
     /// Boot and memory on KVM, in an emulated laptop, against QEMU's own machine there.
     Kvm,
 }
@@ -91,7 +91,7 @@ pub fn bench(dist: PathBuf, architectures: &[Architecture], points: &[Point], ru
                 Point::Daily => daily::measure(&bench, arch),
                 Point::Pull => pull::measure(&bench, arch),
                 Point::Vsock => vsock::measure(&bench, arch),
-                Point::Memory => memory::measure(&bench, arch),
+                Point::Idle => idle::measure(&bench, arch),
                 Point::Kvm => kvm::measure(&bench, arch),
             };
             match measured {

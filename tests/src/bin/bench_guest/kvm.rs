@@ -1,5 +1,5 @@
 //! Machines on the true KVM of a virtual laptop: how soon the same kernel and initramfs say hello in ours and in QEMU's
-//! leanest machine, and what ours costs in memory.
+//! leanest machine, and what ours costs while it is idle.
 //!
 //! The clock starts when the guest's processor may execute its first instruction: at the event `entered` of `sampan
 //! vmm`, at `cont` for QEMU that was started with `-S` (docs/interop/qemu-qmp-ref). It stops when the first bytes of the
@@ -27,6 +27,8 @@ const MEMORY_MIB: u32 = 512;
 const PATIENCE: Duration = Duration::from_secs(120);
 /// After its start an idle machine gives free pages back within seconds.
 const SETTLE: Duration = Duration::from_secs(10);
+/// How long wake-ups are counted.
+const WATCHED: Duration = Duration::from_secs(20);
 
 #[cfg(target_arch = "x86_64")]
 const ARCHITECTURE: &str = "amd64";
@@ -48,7 +50,7 @@ pub(crate) fn measure() -> Result<()> {
         report("boot-ours", ours()?.as_secs_f64());
         report("boot-qemu", qemu()?.as_secs_f64());
     }
-    memory()
+    idle()
 }
 
 fn work(name: &str) -> PathBuf {
@@ -204,8 +206,8 @@ fn hello(listener: &Socket) -> Result<()> {
         .context("the guest did not say hello")
 }
 
-/// The service and the machine's process, each with its guest's pages.
-fn memory() -> Result<()> {
+/// The memory of service and machine's process, guest pages included, and how often their threads wake up in a second.
+fn idle() -> Result<()> {
     let home = "/tmp/home";
     fs::create_dir_all(home)?;
     let settings = format!(
@@ -225,9 +227,13 @@ fn memory() -> Result<()> {
         );
     }
     std::thread::sleep(SETTLE);
+    let before = wake_ups(&sampan)?;
+    std::thread::sleep(WATCHED);
+    let woken = wake_ups(&sampan)?.saturating_sub(before);
+    report("wake-ups", woken as f64 / WATCHED.as_secs_f64());
     for entry in fs::read_dir("/proc")? {
         let folder = entry?.path();
-        if fs::read_link(folder.join("exe")).is_ok_and(|program| program == Path::new(&sampan)) {
+        if is_program(&folder, &sampan) {
             let rollup = fs::read_to_string(folder.join("smaps_rollup"))?;
             let pss = rollup
                 .lines()
@@ -243,6 +249,33 @@ fn memory() -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Whether the process of this folder of /proc runs the program.
+fn is_program(process: &Path, program: &str) -> bool {
+    fs::read_link(process.join("exe")).is_ok_and(|path| path == Path::new(program))
+}
+
+/// How often threads of the program's processes went to sleep by themselves (proc_pid_status(5)).
+fn wake_ups(program: &str) -> Result<u64> {
+    let mut sum = 0;
+    for process in fs::read_dir("/proc")? {
+        let process = process?.path();
+        if !is_program(&process, program) {
+            continue;
+        }
+        for thread in fs::read_dir(process.join("task"))? {
+            let status = fs::read_to_string(thread?.path().join("status"))?;
+            let sleeps = status
+                .lines()
+                .find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+            sum += sleeps
+                .context("no voluntary_ctxt_switches")?
+                .trim()
+                .parse::<u64>()?;
+        }
+    }
+    Ok(sum)
 }
 
 /// A machine's process that takes and says lines of JSON. It ends when this is dropped.
