@@ -193,15 +193,17 @@ impl Machine {
         }
     }
 
-    /// Tells each time that nobody used the guest for a while, until it is gone.
-    fn watch_use(&self, guest: &Guest) {
+    /// Tells each time that nobody used the guest for a while, until it ends.
+    fn watch_use(&self, guest: &Arc<Guest>) {
         let Some(patience) = self.settings.idle else {
             return;
         };
         let mut leases = guest.leases.watch();
+        let guest = Arc::downgrade(guest);
         let (events, architecture) = (self.events.clone(), self.settings.architecture);
         tokio::spawn(async move {
             while lease::unused(&mut leases, patience).await
+                && guest.upgrade().is_some_and(|guest| guest.is_alive())
                 && events.send(MachineEvent::Unused(architecture)).is_ok()
             {}
         });
@@ -225,13 +227,15 @@ impl Machine {
         let _ = stopping.await;
     }
 
-    /// The same for a guest that nobody uses; one that somebody does goes on.
+    /// The same for a guest that nobody uses. One that somebody uses goes on, and one that ended by itself stays, to tell
+    /// why.
     pub(crate) async fn stop_unused(self: &Arc<Self>, wanted: ToCount) {
         let machine = self.clone();
         let stopping = tokio::spawn(async move {
             let _transition = machine.transition.lock().await;
             // Leases are given out under the same lock, so that from here on nobody gets one.
-            let guest = machine.current.locked().take_if(|guest| guest.leases.is_empty());
+            let is_unused = |guest: &mut Arc<Guest>| guest.is_alive() && guest.leases.is_empty();
+            let guest = machine.current.locked().take_if(is_unused);
             let Some(guest) = guest else { return };
             tracing::info!(architecture = %machine.architecture(), "nobody uses the machine: it is stopped");
             let alive = guest.begin_stop();

@@ -22,8 +22,8 @@ const MEMORY_MIB: u32 = 512;
 const SETTLE: Duration = Duration::from_secs(10);
 /// How long wake-ups are counted.
 const WATCHED: Duration = Duration::from_secs(20);
-/// A second.
-const MOST_WAKE_UPS: f64 = 1.0;
+/// Of all threads of service and machine's process, a second.
+pub(super) const MOST_WAKE_UPS: f64 = 1.0;
 
 /// The emulated machine, on this computer.
 pub(super) fn measure(bench: &Bench, arch: Architecture) -> Result<Vec<Row>> {

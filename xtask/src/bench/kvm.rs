@@ -9,7 +9,7 @@ use anyhow::{Result, bail};
 
 use super::report::{Goal, Row, Unit};
 use super::samples::Samples;
-use super::{Bench, guest};
+use super::{Bench, guest, idle};
 use crate::architecture::Architecture;
 use crate::emulator::SUCCESS;
 use crate::musl::Profile;
@@ -18,8 +18,6 @@ use crate::{laptop, publish, qemu, run};
 const DATA_BYTES: u64 = 64 << 20;
 /// Of service and machine's process with an idle guest of 512 MiB.
 const MOST_MEMORY_MIB: f64 = 100.0;
-/// Of their threads, a second.
-const MOST_WAKE_UPS: f64 = 1.0;
 
 pub(super) fn measure(bench: &Bench, arch: Architecture) -> Result<Vec<Row>> {
     let baseline = match arch {
@@ -96,6 +94,6 @@ pub(super) fn measure(bench: &Bench, arch: Architecture) -> Result<Vec<Row>> {
             Unit::PerSecond,
             &Samples::new(wake_ups)?,
         )
-        .goal(Goal::Most(MOST_WAKE_UPS)),
+        .goal(Goal::Most(idle::MOST_WAKE_UPS)),
     ])
 }

@@ -116,8 +116,11 @@ impl Guest {
 
     /// Tells the guest what time it is.
     pub(super) fn tell_time(&self) {
-        let unix_time_ns = u64::try_from(time::now()).unwrap_or_default();
-        self.tell(Request::SetClock { unix_time_ns });
+        let now = time::now();
+        self.clock.tell(now);
+        self.tell(Request::SetClock {
+            unix_time_ns: u64::try_from(now).unwrap_or_default(),
+        });
     }
 
     /// Whether it can still be used.
